@@ -1,0 +1,174 @@
+"""Rules for the functions that neural networks are made of, in their numerically stable forms."""
+
+from math import prod
+
+from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
+from .reductions import reduced_axes, restore
+from .table import REAL, TARGET, Kind, Parameter, Shapes, rule
+
+ALONG = {"axis": Parameter.AXIS}
+
+
+def finite_max(xp, a, axis):
+    """Return the maximum along axes, 0 where it is infinite, to subtract before an exp."""
+    top = xp.max(a, axis=axis, keepdims=True)
+    return xp.where(xp.isfinite(top), top, 0.0)
+
+
+def sigmoid(xp, a):
+    """Return 1 / (1 + exp(−a)) without an overflow at either end."""
+    small = xp.exp(-xp.abs(a))
+    return xp.where(a >= 0, 1.0, small) / (1.0 + small)
+
+
+def softmax(xp, a, *, axis=-1):
+    """Return exp(a) divided by its sum along an axis."""
+    e = xp.exp(a - xp.max(a, axis=axis, keepdims=True))
+    return e / xp.sum(e, axis=axis, keepdims=True)
+
+
+def log_softmax(xp, a, *, axis=-1):
+    """Return the logarithm of softmax, also where softmax itself would round to 0."""
+    shifted = a - xp.max(a, axis=axis, keepdims=True)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+
+
+def logsumexp(xp, a, *, axis=None, keepdims=False):
+    """Return log(Σ exp(a)) over axes."""
+    top = finite_max(xp, a, axis)
+    total = xp.log(xp.sum(xp.exp(a - top), axis=axis, keepdims=True)) + top
+    return total if keepdims else xp.squeeze(total, axis=reduced_axes(axis, a.ndim))
+
+
+def logsumexp_vjp(xp, g, a, y, axis, keepdims):
+    """Return g · softmax(a), 0 where all that was summed is exp(−∞)."""
+    total = restore(xp, y, a.shape, axis, keepdims)
+    total = xp.where(xp.isfinite(total), total, 0.0)
+    return restore(xp, g, a.shape, axis, keepdims) * xp.exp(a - total)
+
+
+rule(
+    "relu",
+    lambda xp, a: xp.maximum(a, 0),
+    vjp=lambda g, y: g * (y > 0),
+    kind=Kind.ELEMENTWISE, domain=REAL.without(0), convention="relu'(0) = 0",
+)  # fmt: skip
+rule(
+    "sigmoid", sigmoid, vjp=lambda g, y: g * (y * (1 - y)),
+    kind=Kind.ELEMENTWISE, domain=REAL,
+)  # fmt: skip
+rule(
+    "softmax",
+    softmax,
+    vjp=lambda xp, g, y, axis: y * (g - xp.sum(g * y, axis=axis, keepdims=True)),
+    kind=Kind.OTHER, domain=REAL, shapes=Shapes.NONEMPTY, parameters=ALONG,
+)  # fmt: skip
+rule(
+    "log_softmax",
+    log_softmax,
+    vjp=lambda xp, g, y, axis: g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True),
+    kind=Kind.OTHER, domain=REAL, shapes=Shapes.NONEMPTY, parameters=ALONG,
+)  # fmt: skip
+rule(
+    "logsumexp",
+    logsumexp,
+    vjp=logsumexp_vjp,
+    kind=Kind.OTHER, domain=REAL, shapes=Shapes.NONEMPTY,
+    parameters={"axis": Parameter.AXES, "keepdims": Parameter.FLAG},
+)  # fmt: skip
+
+
+# Cross-entropy is one rule: its gradient needs the logarithm of softmax and nothing else.
+
+def rows(xp, targets, like, axis):
+    """Return targets as rows of weights: class indices become True at the class's place."""
+    if targets.ndim == like.ndim:
+        return targets
+    axis %= like.ndim
+    classes = xp.reshape(
+        xp.arange(like.shape[axis], dtype=targets.dtype), (-1,) + (1,) * (like.ndim - 1 - axis)
+    )
+    return xp.expand_dims(targets, axis=axis) == classes
+
+
+def divisor(shape, axis, reduction):
+    """Return what the summed loss is divided by: the number of samples for a mean."""
+    return prod(shape) // max(1, shape[axis]) if reduction == "mean" else 1
+
+
+def cross_entropy(xp, a, t, r, *, axis=-1, reduction="mean"):
+    """Return −Σ t · log_softmax(a) along an axis, reduced over the samples."""
+    weights = rows(xp, t, a, axis)
+    if weights is t:
+        losses = -xp.sum(xp.where(t == 0, 0.0, t * r), axis=axis)
+    else:
+        losses = -xp.sum(xp.where(weights, r, 0.0), axis=axis)
+    if reduction == "none":
+        return losses
+    return xp.sum(losses) / divisor(a.shape, axis, reduction)
+
+
+def upstream(xp, g, shape, axis, reduction):
+    """Return the gradient that reaches each sample's loss, ready to multiply rows by."""
+    if reduction == "none":
+        return xp.expand_dims(g, axis=axis)
+    return g / divisor(shape, axis, reduction)
+
+
+def cross_entropy_logits(xp, g, t, r, axis, reduction):
+    """Return (softmax · Σt − t) · g: softmax less the rows, where the rows sum to 1."""
+    weights = rows(xp, t, r, axis)
+    p = xp.exp(r)
+    if weights is t:
+        p = p * xp.sum(t, axis=axis, keepdims=True)
+    else:
+        weights = xp.astype(weights, r.dtype)
+    return (p - weights) * upstream(xp, g, r.shape, axis, reduction)
+
+
+def check_cross_entropy(operands, params):
+    """Raise for targets that do not fit the logits."""
+    logits, targets = operands
+    name, axis, reduction = "softmax_cross_entropy", params["axis"], params["reduction"]
+    if reduction not in ("mean", "sum", "none"):
+        raise ArgumentError(f'{name}: reduction={reduction!r} is none of "mean", "sum", "none".')
+    if logits.ndim == 0:
+        raise ShapeError(f"{name}: logits need an axis of classes, these have shape ().")
+    if not -logits.ndim <= axis < logits.ndim:
+        raise BoundsError(f"{name}: axis {axis} is out of range for logits {logits.shape}.")
+    if logits.dtype.kind not in "fc":
+        raise DTypeError(f"{name}: logits are {logits.dtype}; give floating point numbers.")
+    samples = tuple(n for i, n in enumerate(logits.shape) if i != axis % logits.ndim)
+    if targets.shape == logits.shape:
+        return
+    if targets.shape != samples:
+        raise ShapeError(
+            f"{name}: targets of shape {targets.shape} do not fit logits of shape {logits.shape}: "
+            f"give class indices of shape {samples} or rows of weights of shape {logits.shape}."
+        )
+    if targets.dtype.kind not in "iu":
+        raise DTypeError(
+            f"{name}: targets of shape {targets.shape} are class indices, "
+            f"which are integers, but these are {targets.dtype}; use .astype('int64')."
+        )
+    classes = logits.shape[axis]
+    if targets.size and not 0 <= (low := targets.min()) <= (high := targets.max()) < classes:
+        worst = low if low < 0 else high
+        raise BoundsError(
+            f"{name}: label {worst} is out of range for {classes} classes "
+            f"(axis {axis} of the logits); labels go from 0 to {classes - 1}."
+        )
+
+
+rule(
+    "softmax_cross_entropy",
+    cross_entropy,
+    residual=lambda xp, a, t, *, axis=-1, reduction="mean": log_softmax(xp, a, axis=axis),
+    vjp=(
+        cross_entropy_logits,
+        lambda xp, g, r, axis, reduction: -r * upstream(xp, g, r.shape, axis, reduction),
+    ),
+    kind=Kind.OTHER, domain=(REAL, TARGET), shapes=Shapes.LOGITS,
+    parameters={"axis": Parameter.AXIS, "reduction": Parameter.REDUCTION},
+    check=check_cross_entropy,
+)  # fmt: skip

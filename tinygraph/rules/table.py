@@ -1,0 +1,312 @@
+"""What a rule is, and the table that holds them all.
+
+A rule is written once, against an array namespace ``xp``. Its formulas say by the names of their
+parameters what they read; the table compiles from that what a recorded operation has to keep.
+"""
+
+import enum
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+VARIADIC = 0x04  # the flag of a code object whose function takes *args
+
+
+class Kind(enum.Enum):
+    """How a rule depends on its operands; forward mode and batching follow from it."""
+
+    ELEMENTWISE = "each entry depends on one entry of each operand; operands broadcast"
+    LINEAR = "linear in the operands, all taken together"
+    BILINEAR = "linear in each operand"
+    OTHER = "none of these"
+
+
+class Shapes(enum.Enum):
+    """Which shapes the operands of a rule may have."""
+
+    BROADCAST = "shapes that broadcast to one"
+    ANY = "one array of any shape"
+    NONEMPTY = "one array with at least one entry along each axis that is reduced"
+    MATMUL = "shapes that matmul takes"
+    EQUAL = "a list of arrays of one shape"
+    JOINED = "a list of arrays that differ at most along the joined axis"
+    LOGITS = "logits, and class indices or rows of weights for them"
+    SCATTERED = "what an index of the given shape would select"
+
+
+class Parameter(enum.Enum):
+    """What a parameter of a rule means: tests draw it, batching shifts it, pictures show it."""
+
+    AXES = "None, one axis or a tuple of axes to reduce"
+    AXIS = "one axis of the operand"
+    NEW_AXIS = "where the result gets a new axis"
+    UNIT_AXES = "axes of length 1 to remove"
+    PERMUTATION = "an order of all axes"
+    SHAPE = "a shape with as many entries as the operand"
+    WIDER_SHAPE = "a shape that the operand broadcasts to"
+    INDEXED_SHAPE = "the shape of the array that the index selects from"
+    INDEX = "an index: integers, slices, None, Ellipsis, arrays of integers or bools"
+    DTYPE = "a real floating dtype"
+    FLAG = "True or False"
+    REDUCTION = '"mean", "sum" or "none"'
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The values at which a rule is differentiable, for one operand.
+
+    `low` and `high` bound an open interval; `excluded` are points inside it where the derivative
+    jumps or does not exist. `of` says what the values are: "real" numbers, "boolean" or "target"
+    (class indices or weights). `distinct` keeps the entries apart from each other, for rules that
+    have a kink where two of them tie.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    excluded: tuple[float, ...] = ()
+    of: str = "real"
+    distinct: bool = False
+
+    def without(self, *points: float) -> "Domain":
+        """Return this domain less some points."""
+        return replace(self, excluded=self.excluded + points)
+
+
+REAL = Domain()
+POSITIVE = Domain(low=0.0)
+DISTINCT = Domain(distinct=True)
+BOOLEAN = Domain(of="boolean")
+TARGET = Domain(of="target")
+
+
+class Plan:
+    """What to keep of one application of a rule, and how to pull gradients back through it.
+
+    There is one plan for each rule and each choice of operands that require a gradient.
+
+    Attributes
+    ----------
+    rule : Rule
+    slots : tuple of int
+        The operands that get a gradient.
+    keep : callable
+        ``keep(*operands, y, r)`` gives the tuple that `pull` reads again.
+    names : tuple of str
+        What each entry of that tuple is: an operand, ``y``, ``r`` or ``<operand>_shape``.
+    pull : callable
+        ``pull(xp, g, kept, params)`` gives one gradient for each slot, or None.
+    """
+
+    __slots__ = ("keep", "names", "pull", "rule", "slots")
+
+    def __init__(self, rule: "Rule", slots: tuple[int, ...]):
+        self.rule = rule
+        self.slots = slots
+        operands = rule.operands
+        read = {name for slot in slots for name in rule.reads[slot]}
+        if "r" in read:  # to differentiate r again, what it was made from is needed
+            read.update(operands)
+        known = [*operands, *(f"{name}_shape" for name in operands), "y", "r"]
+        self.names = tuple(name for name in known if name in read)
+
+        def kept(name: str) -> str:
+            return name.replace("_shape", ".shape")
+
+        def argument(name: str) -> str:
+            if name in self.names:
+                return f"kept[{self.names.index(name)}]"
+            return name if name in ("xp", "g") else f"params[{name!r}]"
+
+        calls = "".join(
+            f"vjp[{slot}]({', '.join(map(argument, rule.reads[slot]))}), " for slot in slots
+        )
+        keeps = "".join(f"{kept(name)}, " for name in self.names)
+        # Compiled, not interpreted: these two run once for every recorded operation.
+        self.keep = eval(f"lambda {', '.join(operands)}, y, r: ({keeps})")
+        self.pull = eval(f"lambda xp, g, kept, params: ({calls})", {"vjp": rule.vjp})
+
+
+class ListPlan:
+    """The plan of a rule on a list of operands; its one vjp gives the gradients of all of them."""
+
+    __slots__ = ("keep", "names", "pull", "rule", "slots")
+
+    def __init__(self, rule: "Rule", slots: tuple[int, ...]):
+        self.rule = rule
+        self.slots = slots
+        self.names = ("shapes",)
+        vjp, reads = rule.vjp[0], rule.reads[0]
+
+        def keep(*values: Any) -> tuple:
+            return (tuple(operand.shape for operand in values[:-2]),)
+
+        def pull(xp: Any, g: Any, kept: tuple, params: dict) -> list:
+            known = {"xp": xp, "g": g, "shapes": kept[0], **params}
+            gradients = vjp(*[known[name] for name in reads])
+            return [gradients[slot] for slot in slots]
+
+        self.keep = keep
+        self.pull = pull
+
+
+class Rule:
+    """One operation: how to compute it, how to pull a gradient back, and where that holds.
+
+    Attributes
+    ----------
+    name : str
+    forward : callable or None
+        ``forward(xp, *operands, **params)``; None where it is ``xp.<name>`` itself.
+    vjp : tuple of callables or None
+        For each operand the gradient that reaches it, or None where there is none. Parameters by
+        name: ``xp``; ``g``, the gradient of the result; an operand; ``<operand>_shape``; ``y``, the
+        result; ``r``, the residual; any parameter of the rule. A rule on a list of operands has
+        one formula for all of them, which reads ``shapes``.
+    residual : callable or None
+        ``residual(xp, *operands, **params)``: what forward makes on its way and a vjp reads again.
+        It is a function of the operands, so that it can be differentiated in its turn.
+    kind, shapes, domain, parameters
+        The data from which forward mode, batching and the property tests are derived.
+    broadcasts : bool
+        Whether the engine sums a gradient back over the axes that broadcasting stretched.
+    symbol : str
+        The sign that a picture draws for it.
+    commutative, view : bool
+        Whether operands may be swapped; whether it moves data without computing.
+    convention : str
+        The value of the derivative at kinks, in words.
+    check : callable or None
+        ``check(operands, params)``, called before forward, raises for arguments that make no sense.
+    """
+
+    __slots__ = (
+        "_bound", "_plans", "broadcasts", "check", "commutative", "convention", "defaults",
+        "domain", "forward", "kind", "name", "operands", "parameters", "reads", "residual",
+        "shapes", "symbol", "variadic", "view", "vjp",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        forward: Callable | None,
+        vjp: Callable | tuple[Callable | None, ...],
+        kind: Kind,
+        domain: Domain | tuple[Domain, ...],
+        residual: Callable | None,
+        shapes: Shapes,
+        parameters: dict[str, Parameter],
+        symbol: str,
+        commutative: bool,
+        view: bool,
+        broadcasts: bool | None,
+        convention: str,
+        check: Callable | None,
+    ):
+        self.name = name
+        self.forward = forward
+        self.vjp = vjp if isinstance(vjp, tuple) else (vjp,)
+        self.kind = kind
+        self.residual = residual
+        self.shapes = shapes
+        self.parameters = parameters
+        self.symbol = symbol or name
+        self.commutative = commutative
+        self.view = view
+        self.broadcasts = kind is Kind.ELEMENTWISE if broadcasts is None else broadcasts
+        self.convention = convention
+        self.check = check
+        self._bound: dict[Any, Callable] = {}
+        self._plans: dict[tuple[int, ...], Plan | ListPlan] = {}
+
+        self.variadic = False
+        self.defaults: dict[str, Any] = {}
+        if forward is None:
+            self.operands = tuple("abc"[: len(self.vjp)])
+        else:
+            code = forward.__code__
+            count = code.co_argcount
+            self.variadic = bool(code.co_flags & VARIADIC)
+            self.operands = code.co_varnames[1 : count - (residual is not None)]
+            named = code.co_varnames[count : count + code.co_kwonlyargcount]
+            self.defaults = dict(forward.__kwdefaults__ or {})
+            if set(named) != set(parameters):
+                raise TypeError(f"{name}: forward takes {named}, the entry names {parameters}")
+        self.domain = domain if isinstance(domain, tuple) else (domain,) * max(1, len(self.vjp))
+        if not all(isinstance(one, Domain) for one in self.domain):
+            raise TypeError(f"{name}: a rule needs a domain for each operand")
+        self.reads = tuple(
+            () if one is None else one.__code__.co_varnames[: one.__code__.co_argcount]
+            for one in self.vjp
+        )
+        known = {"xp", "g", "y", "r", "shapes", *self.operands, *parameters}
+        known.update(f"{operand}_shape" for operand in self.operands)
+        for names in self.reads:
+            if unknown := set(names) - known:
+                raise TypeError(f"{name}: a vjp names {sorted(unknown)}, which the rule lacks")
+
+    def __repr__(self) -> str:
+        return f"Rule({self.name!r})"
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether any operand can get a gradient."""
+        return any(one is not None for one in self.vjp)
+
+    def bound(self, xp: Any) -> Callable:
+        """Return forward on the arrays of one namespace: a function of operands and parameters."""
+        function = self._bound.get(xp)
+        if function is None:
+            function = partial(self.forward, xp) if self.forward else getattr(xp, self.name)
+            self._bound[xp] = function
+        return function
+
+    def run(self, xp: Any, operands: tuple, params: dict) -> tuple[Any, Any]:
+        """Compute the result and the residual (None for most rules) on raw arrays."""
+        if self.residual is None:
+            return self.bound(xp)(*operands, **params), None
+        residual = self.residual(xp, *operands, **params)
+        return self.forward(xp, *operands, residual, **params), residual  # type: ignore[misc]
+
+    def plan(self, slots: tuple[int, ...]) -> Plan | ListPlan:
+        """Return the plan for the operands in `slots` requiring a gradient."""
+        if self.variadic:
+            return ListPlan(self, slots)
+        plan = self._plans.get(slots)
+        if plan is None:
+            differentiable = tuple(slot for slot in slots if self.vjp[slot] is not None)
+            plan = self._plans[slots] = Plan(self, differentiable)
+        return plan
+
+
+RULES: dict[str, Rule] = {}
+
+
+def rule(
+    name: str,
+    forward: Callable | None = None,
+    *,
+    vjp: Callable | tuple[Callable | None, ...],
+    kind: Kind,
+    domain: Domain | tuple[Domain, ...],
+    residual: Callable | None = None,
+    shapes: Shapes | None = None,
+    parameters: dict[str, Parameter] | None = None,
+    symbol: str = "",
+    commutative: bool = False,
+    view: bool = False,
+    broadcasts: bool | None = None,
+    convention: str = "",
+    check: Callable | None = None,
+) -> Rule:
+    """Enter a rule in the table; `Rule` says what each column means."""
+    if name in RULES:
+        raise TypeError(f"{name}: the table has this rule already")
+    if shapes is None:
+        shapes = Shapes.BROADCAST if kind is Kind.ELEMENTWISE else Shapes.ANY
+    RULES[name] = Rule(
+        name, forward, vjp, kind, domain, residual, shapes, parameters or {},
+        symbol, commutative, view, broadcasts, convention, check,
+    )  # fmt: skip
+    return RULES[name]

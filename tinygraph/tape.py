@@ -1,0 +1,374 @@
+"""The tape: what was made from what, the walk back over it, and the replay forwards.
+
+A tape is not a list that somebody keeps. Each recorded result points at a `Node`, a node at the
+nodes of its operands, and a node's position is greater than theirs. Walking what a result reaches
+by falling position is therefore a reverse topological order: without recursion, at any depth.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from operator import attrgetter
+from typing import Any
+
+import numpy
+
+from .errors import GraphError, RuleError
+from .rules.table import ListPlan, Plan
+
+# ---------------------------------------------------------------- what a graph is made of
+
+
+class Scope:
+    """A named region of a graph: what was recorded inside one ``with scope(name)``."""
+
+    __slots__ = ("name", "parent")
+
+    def __init__(self, name: str, parent: "Scope | None"):
+        self.name = name
+        self.parent = parent
+
+
+class Cell:
+    """What stays the same in all versions of a leaf: its name and its gradient."""
+
+    __slots__ = ("grad", "name")
+
+    def __init__(self, name: str | None = None):
+        self.name = name
+        self.grad: Any = None
+
+
+class Leaf:
+    """Values that no rule made, as a graph read them.
+
+    `data` becomes None when the values are changed later: an older graph then knows that it can
+    no longer be replayed.
+    """
+
+    __slots__ = ("cell", "data", "detached", "dtype", "requires_grad", "shape", "traced")
+    position = 0
+    inputs = parents = kept = ()
+    plan = None
+    scope = None
+
+    def __init__(
+        self,
+        data: Any,
+        cell: Cell,
+        *,
+        requires_grad: bool = False,
+        traced: bool = False,
+        detached: bool = False,
+    ):
+        self.data = data
+        self.cell = cell
+        self.shape = data.shape
+        self.dtype = data.dtype
+        self.requires_grad = requires_grad
+        self.traced = traced  # an argument of a transform, or of a function that is drawn
+        self.detached = detached
+
+    def changed(self, data: Any) -> "Leaf":
+        """Return the leaf with other values, for what is recorded from now on."""
+        self.data = None
+        return Leaf(data, self.cell, requires_grad=self.requires_grad, traced=self.traced)
+
+    @property
+    def name(self) -> str | None:
+        """The name that the user gave it."""
+        return self.cell.name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self.cell.name = name
+
+
+class Node:
+    """One application of a rule.
+
+    Attributes
+    ----------
+    plan : Plan
+        The rule, and what it keeps here.
+    inputs : tuple
+        The operands in order: each a Node, a Leaf or a Python number.
+    parents : tuple
+        Those of them that get a gradient, in the order of ``plan.slots``.
+    kept : tuple or None
+        What the plan keeps for the way back; None once that was released.
+    params : dict
+        The parameters of the rule.
+    position : int
+    shape, dtype
+        Of the result.
+    scope : Scope or None
+    name : str or None
+    cell : Cell or None
+        Where the gradient of the result is put, if it was asked to be kept.
+    requires_grad : bool
+        False for what is recorded only to be seen.
+    """
+
+    __slots__ = (
+        "cell", "dtype", "inputs", "kept", "name", "params", "parents", "plan", "position",
+        "requires_grad", "scope", "shape",
+    )  # fmt: skip
+    traced = True
+
+    def __init__(
+        self,
+        plan: Plan | ListPlan,
+        inputs: tuple,
+        parents: tuple,
+        kept: tuple,
+        params: dict,
+        position: int,
+        result: Any,
+        scope: Scope | None,
+    ):
+        self.plan = plan
+        self.inputs = inputs
+        self.parents = parents
+        self.kept: tuple | None = kept
+        self.params = params
+        self.position = position
+        self.shape = result.shape
+        self.dtype = result.dtype
+        self.scope = scope
+        self.name: str | None = None
+        self.cell: Cell | None = None
+        self.requires_grad = bool(parents)
+
+
+# ---------------------------------------------------------------- what is recorded, and where
+
+
+class Modes:
+    """What holds while an operation runs; read once for each, never changed in place."""
+
+    __slots__ = ("everything", "recording", "scope", "transforming")
+
+    def __init__(self, recording: bool, everything: bool, transforming: bool, scope: Scope | None):
+        self.recording = recording
+        self.everything = everything  # also what depends on traced leaves without a gradient
+        self.transforming = transforming  # inside a function that a transform calls
+        self.scope = scope
+
+
+# One for each thread and each asynchronous task, so that they do not meet in it.
+MODES: ContextVar[Modes] = ContextVar("tinygraph", default=Modes(True, False, False, None))
+
+
+@contextmanager
+def modes(**changes: Any) -> Iterator[None]:
+    """Run a block, or a decorated function, under changed modes."""
+    now = MODES.get()
+    token = MODES.set(Modes(**{name: getattr(now, name) for name in Modes.__slots__} | changes))
+    try:
+        yield
+    finally:
+        MODES.reset(token)
+
+
+def no_grad():
+    """Record nothing inside: a context manager and a decorator.
+
+    Examples
+    --------
+    >>> import tinygraph as tg
+    >>> x = tg.tensor(3.0, requires_grad=True)
+    >>> with tg.no_grad():
+    ...     y = x * x
+    >>> y.requires_grad
+    False
+    """
+    return modes(recording=False)
+
+
+def enable_grad():
+    """Record again inside a `no_grad`: a context manager and a decorator."""
+    return modes(recording=True)
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Name the region of the graph that is recorded inside; scopes nest.
+
+    Examples
+    --------
+    >>> import tinygraph as tg
+    >>> with tg.scope("Affine1"):
+    ...     y = tg.tensor([1.0], requires_grad=True) * 2
+    """
+    with modes(scope=Scope(str(name), MODES.get().scope)):
+        yield
+
+
+# ---------------------------------------------------------------- order
+
+
+def reachable(
+    roots: Iterable[Any],
+    *,
+    links: Callable[[Any], tuple] = attrgetter("parents"),
+    stops: Iterable[Any] = (),
+) -> list:
+    """Return all that the roots reach, by falling position.
+
+    Among equal positions the order is that of discovery, operands left to right, so that every run
+    walks, adds up and draws alike. Python numbers among the operands are passed over.
+    """
+    found = dict.fromkeys(roots)
+    order, stops = list(found), frozenset(stops)
+    for node in order:
+        if node in stops:
+            continue
+        for link in links(node):
+            if link not in found and (type(link) is Node or type(link) is Leaf):
+                found[link] = None
+                order.append(link)
+    order.sort(key=attrgetter("position"), reverse=True)
+    return order
+
+
+def operands(node: Any) -> tuple:
+    """Return all inputs of a node, with a gradient or without."""
+    return node.inputs
+
+
+# ---------------------------------------------------------------- the walk back
+
+
+def sum_to(xp: Any, gradient: Any, shape: tuple[int, ...]) -> Any:
+    """Sum a gradient over the axes along which broadcasting stretched its operand."""
+    extra = len(gradient.shape) - len(shape)
+    stretched = tuple(
+        i for i, n in enumerate(gradient.shape) if i < extra or (n != 1 and shape[i - extra] == 1)
+    )
+    if stretched:
+        gradient = xp.sum(gradient, axis=stretched)
+    return gradient if gradient.shape == shape else xp.reshape(gradient, shape)
+
+
+def fitted(xp: Any, gradient: Any, parent: Any, node: Node) -> Any:
+    """Bring what a formula returned to the shape and dtype of its operand."""
+    if gradient.shape != parent.shape:
+        rule = node.plan.rule
+        if rule.broadcasts:
+            gradient = sum_to(xp, gradient, parent.shape)
+        if gradient.shape != parent.shape:
+            raise RuleError(
+                f"{rule.name}: its vjp returned a gradient of shape {gradient.shape} for an "
+                f"operand of shape {parent.shape}."
+            )
+    if gradient.dtype != parent.dtype:
+        gradient = xp.astype(gradient, parent.dtype)
+    return gradient
+
+
+def pull_back(
+    root: Any,
+    seed: Any,
+    order: list,
+    xp: Any,
+    *,
+    wanted: set | None = None,
+    lift: Callable[[Node], tuple] | None = None,
+    release: bool = True,
+    everywhere: bool = False,
+) -> dict:
+    """Walk a graph back and return the gradients that arrived where a cell waits for one.
+
+    Parameters
+    ----------
+    root, seed
+        Where to begin, with which gradient.
+    order : list of Node and Leaf
+        What the walk passes, by falling position.
+    xp : namespace
+        What the formulas are run on: that of the arrays, or that of Tensors to record them.
+    wanted : set of Node and Leaf, optional
+        If given, gradients of others are left out.
+    lift : callable, optional
+        Makes what a node kept into Tensors that point into the graph. Given when recording.
+    release : bool
+        Whether to free what each node kept as soon as the walk has passed it.
+    everywhere : bool
+        Whether to return the gradient of every node, not of those with a cell alone.
+    """
+    for node in order:
+        if node.kept is None:
+            raise GraphError(
+                f"backward: this graph was walked before, and what {describe(node)} kept was "
+                "freed then. Pass retain_graph=True to the first backward, or compute it again."
+            )
+    gradients = {root: seed}
+    arrived = {}
+    owned = set()  # nodes whose gradient was added up here, so that nobody else has it
+    for node in order:
+        gradient = gradients.pop(node, None)
+        if gradient is None:
+            continue
+        if node.cell is not None or everywhere:
+            arrived[node] = gradient
+        plan = node.plan
+        if plan is None:
+            continue
+        pulled = plan.pull(xp, gradient, lift(node) if lift else node.kept, node.params)
+        if release:
+            node.kept = None
+        for parent, one in zip(node.parents, pulled, strict=True):
+            if one is None or (wanted is not None and parent not in wanted):
+                continue
+            if one.shape != parent.shape or one.dtype is not parent.dtype:
+                one = fitted(xp, one, parent, node)
+            if parent not in gradients:
+                gradients[parent] = one
+            elif parent in owned:
+                gradients[parent] += one
+            else:
+                gradients[parent] = total = gradients[parent] + one
+                if type(total) is numpy.ndarray:
+                    owned.add(parent)
+    return arrived
+
+
+def describe(node: Any) -> str:
+    """Name a node for a message."""
+    label = node.plan.rule.name if node.plan is not None else "a leaf"
+    return f"{label} {node.name!r}" if node.name else label
+
+
+# ---------------------------------------------------------------- replay
+
+
+def replay(roots: Iterable[Any], xp: Any) -> dict:
+    """Run the recorded rules again, from the leaves, and return the array at every node.
+
+    The arrays are the recorded ones to the last bit. Nothing is recorded and no gradient changes.
+
+    Raises
+    ------
+    GraphError
+        If a leaf has been given other values since; it is named.
+    """
+    values: dict[Any, Any] = {}
+    for node in reversed(reachable(roots, links=operands)):
+        if node.plan is None:
+            if node.data is None:
+                raise GraphError(
+                    f"replay: {node.name or 'a leaf'!r} of shape {node.shape} has been given new "
+                    "values since this graph was recorded. Record the graph again."
+                )
+            values[node] = node.data
+        else:
+            arrays = tuple(
+                values[one] if type(one) is Node or type(one) is Leaf else one
+                for one in node.inputs
+            )
+            result, _ = node.plan.rule.run(xp, arrays, node.params)
+            values[node] = numpy.asarray(result) if xp is numpy else result
+    return values
+
+

@@ -1,0 +1,815 @@
+"""Tensor: an array that may be recorded, and the way an operation records itself."""
+
+import warnings
+from typing import Any
+from weakref import ref
+
+import numpy
+from numpy import asarray as as_ndarray
+from numpy import ndarray
+
+from .errors import (
+    ArgumentError,
+    BoundsError,
+    DTypeError,
+    GraphError,
+    ShapeError,
+    explain,
+)
+from .rules import RULES, Rule
+from .tape import MODES, Cell, Leaf, Node, describe, modes, pull_back, reachable
+
+SCALARS = frozenset({bool, int, float, complex})
+MISTAKES = (ValueError, TypeError, IndexError)  # what array libraries raise for bad operands
+NONE: dict[str, Any] = {}  # the parameters of an operation that has none
+
+
+class ForeignError(DTypeError):
+    """An operand that is neither a number nor an array."""
+
+
+# ---------------------------------------------------------------- reading operands
+
+
+def array_of(x: Any, copy: bool = False) -> ndarray:
+    """Read numbers, lists and arrays as an ndarray of numbers; refuse what is not."""
+    if type(x) is not ndarray:
+        if isinstance(x, Tensor):
+            x = x._data
+        elif isinstance(x, numpy.ma.MaskedArray | numpy.matrix):
+            raise ForeignError(
+                f"{type(x).__name__} is not taken: its mask or its algebra would be lost. "
+                "Convert it with numpy.asarray (and .filled) first."
+            )
+        elif x is None or isinstance(x, str | bytes | dict | set):
+            raise ForeignError(f"{type(x).__name__} is not an array of numbers.")
+    try:
+        array = numpy.array(x, copy=True) if copy else as_ndarray(x)
+    except ValueError as error:
+        raise ShapeError(f"not an array: {error}") from error
+    if array.dtype.kind not in "biufc":
+        raise ForeignError(f"{type(x).__name__} of dtype {array.dtype} is not an array of numbers.")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def read(x: Any, recording: bool) -> tuple[Any, Any]:
+    """Return the values and the node of an operand that is not a plain Tensor."""
+    if type(x) in SCALARS:
+        return x, None
+    if isinstance(x, Shared):
+        return x._snapshot() if recording else (x._data, x._node)
+    return array_of(x), None
+
+
+def constant(x: Any, values: Any) -> tuple[Any, Any]:
+    """Return values that nobody else can write to, and what stands for them in the graph."""
+    if type(values) in SCALARS:
+        return values, values
+    if isinstance(x, Tensor):
+        if x._node is None:
+            x._node = Leaf(values, Cell())
+        return values, x._node
+    values = numpy.array(values)
+    return values, Leaf(values, Cell())
+
+
+def wrap(data: ndarray, node: Any = None) -> "Tensor":
+    """Make a Tensor of values and a node, without a copy or a check."""
+    tensor = object.__new__(Tensor)
+    tensor._data = data
+    tensor._node = node
+    return tensor
+
+
+# ---------------------------------------------------------------- recording an operation
+
+
+def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
+    """Run a rule on any number of operands, and record it if one of them asks for it."""
+    now = MODES.get()
+    values, nodes, slots = [], [], []
+    scalars = rule.broadcasts
+    for i, x in enumerate(operands):
+        if type(x) is Tensor:
+            array, node = x._data, x._node
+        else:
+            array, node = read(x, now.recording)
+            if not scalars and type(array) is not ndarray:
+                array = as_ndarray(array)
+        values.append(array)
+        nodes.append(node)
+        if node is not None and node.requires_grad:
+            slots.append(i)
+    if rule.check is not None:
+        rule.check(values, params)
+    record = now.recording and bool(slots)
+    if now.everything and not record:
+        slots = []
+        record = any(node is not None and node.traced for node in nodes)
+    if record:
+        for i, x in enumerate(operands):
+            if i not in slots:
+                values[i], nodes[i] = constant(x, values[i])
+    try:
+        y, residual = rule.run(numpy, tuple(values), params)
+    except MISTAKES as error:
+        raise explain(rule, operands, params, error) from error
+    if type(y) is not ndarray:
+        y = as_ndarray(y)
+    if not record:
+        result = wrap(y)
+        if rule.view and type(operands[0]) is not Tensor:
+            result.__class__ = Shared
+    else:
+        plan = rule.plan(tuple(slots))
+        inputs = tuple(nodes)
+        position = 1 + max(node.position for node in nodes if type(node) not in SCALARS)
+        kept = plan.keep(*values, y, residual)
+        parents = tuple([nodes[i] for i in plan.slots])
+        result = wrap(y, Node(plan, inputs, parents, kept, params, position, y, now.scope))
+    if rule.view and isinstance(operands[0], Tensor):
+        result._source = ref(operands[0])
+    return result
+
+
+def unary(rule: Rule):
+    """Make the function that applies a rule of one operand without parameters."""
+    forward = rule.bound(numpy)
+    plans: list = []
+
+    def call(x, /):
+        now = MODES.get()
+        if type(x) is Tensor:
+            a, parent = x._data, x._node
+        else:
+            a, parent = read(x, now.recording)
+        try:
+            y = forward(a)
+        except MISTAKES as error:
+            raise explain(rule, (x,), NONE, error) from error
+        if type(y) is not ndarray:
+            y = as_ndarray(y)
+        if parent is None or not now.recording or not parent.requires_grad:
+            if now.everything and parent is not None and parent.traced:
+                return apply(rule, (x,), NONE)
+            return wrap(y)
+        if not plans:
+            plans.append(rule.plan((0,)))
+        plan = plans[0]
+        if not plan.slots:  # a function that is constant between its jumps
+            return apply(rule, (x,), NONE) if now.everything else wrap(y)
+        inputs = (parent,)
+        return wrap(
+            y,
+            Node(plan, inputs, inputs, plan.keep(a, y, None), NONE, parent.position + 1, y,
+                 now.scope),
+        )  # fmt: skip
+
+    return named(call, rule)
+
+
+def binary(rule: Rule, method: bool = False):
+    """Make the function that applies a rule of two operands that broadcast.
+
+    As a method of Tensor it leaves operands that it does not know to their own class.
+    """
+    forward = rule.bound(numpy)
+    plans: list = [None, None, None, None]
+    differentiable = rule.differentiable
+
+    def call(a, b, /):
+        now = MODES.get()
+        try:
+            if type(a) is Tensor:
+                x, left = a._data, a._node
+            else:
+                x, left = read(a, now.recording)
+            if type(b) is Tensor:
+                z, right = b._data, b._node
+            else:
+                z, right = read(b, now.recording)
+        except ForeignError as error:
+            if method:
+                return NotImplemented
+            raise ForeignError(f"{rule.name}: {error}") from None
+        mask = 0
+        if now.recording and differentiable:
+            if left is not None and left.requires_grad:
+                mask = 1
+            if right is not None and right.requires_grad:
+                mask += 2
+        if mask != 3:
+            if mask:
+                if mask == 1:
+                    z, right = constant(b, z)
+                else:
+                    x, left = constant(a, x)
+            elif now.everything:
+                return apply(rule, (a, b), NONE)
+        try:
+            y = forward(x, z)
+        except MISTAKES as error:
+            raise explain(rule, (a, b), NONE, error) from error
+        if type(y) is not ndarray:
+            y = as_ndarray(y)
+        if not mask:
+            return wrap(y)
+        plan = plans[mask]
+        if plan is None:
+            plan = plans[mask] = rule.plan(((), (0,), (1,), (0, 1))[mask])
+        inputs = (left, right)
+        if mask == 3:
+            parents = inputs
+            position = left.position if left.position > right.position else right.position
+        else:
+            parents = (left,) if mask == 1 else (right,)
+            position = parents[0].position
+        return wrap(
+            y,
+            Node(plan, inputs, parents, plan.keep(x, z, y, None), NONE, position + 1, y,
+                 now.scope),
+        )  # fmt: skip
+
+    return named(call, rule)
+
+
+def named(function, rule: Rule):
+    """Give a generated function the name of its rule."""
+    function.__name__ = function.__qualname__ = rule.name
+    function.rule = rule
+    return function
+
+
+# ---------------------------------------------------------------- the Tensor itself
+
+
+class Tensor:
+    """An array that may be recorded.
+
+    Made by `tinygraph.tensor` or `tinygraph.asarray`, and by every operation on Tensors. Its values
+    never change behind a recorded graph: what looks like a change in place gives it new values, and
+    graphs recorded before keep theirs.
+
+    Parameters
+    ----------
+    data : array_like
+        Numbers; they are copied.
+    dtype : dtype, optional
+        By default that of the data.
+    requires_grad : bool
+        Whether gradients with respect to it are wanted. Real or complex floating dtypes only.
+    name : str, optional
+        For error messages and pictures.
+
+    Examples
+    --------
+    >>> import tinygraph as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    Tensor([2., 4.])
+    """
+
+    __slots__ = ("__weakref__", "_data", "_node", "_source")
+    _data: ndarray
+    _node: Node | Leaf | None
+    _namespace: Any  # the module of functions over Tensors; that module sets it
+
+    def __init__(
+        self,
+        data: Any,
+        *,
+        dtype: Any = None,
+        requires_grad: bool = False,
+        name: str | None = None,
+    ):
+        array = array_of(data, copy=True)
+        if dtype is not None:
+            array = array.astype(dtype, copy=False)
+        self._data = array
+        self._node = None
+        if name is not None:
+            self.name = name
+        if requires_grad:
+            self.requires_grad = True
+
+    # ---- what it is
+
+    shape = property(lambda self: self._data.shape, doc="The length of each axis.")
+    dtype = property(lambda self: self._data.dtype, doc="The dtype of the entries.")
+    ndim = property(lambda self: self._data.ndim, doc="The number of axes.")
+    size = property(lambda self: self._data.size, doc="The number of entries.")
+    device = property(lambda self: self._data.device, doc="Where the entries are.")
+
+    @property
+    def data(self) -> ndarray:
+        """The present values, as a view that cannot be written to.
+
+        Assigning an array of the same shape and dtype sets a leaf's values; graphs recorded before
+        keep theirs.
+        """
+        view = self._data.view()
+        view.flags.writeable = False
+        return view
+
+    @data.setter
+    def data(self, values: Any) -> None:
+        if self._node is not None and self._node.plan is not None:
+            raise GraphError(
+                f"data: {describe(self._node)} is a result, whose values its operands determine. "
+                "Set the data of a leaf, or use .detach() first."
+            )
+        array = array_of(values, copy=True)
+        if array.shape != self.shape:
+            raise ShapeError(f"data: {self._label()} has shape {self.shape}, not {array.shape}.")
+        if array.dtype != self.dtype:
+            raise DTypeError(
+                f"data: {self._label()} has dtype {self.dtype}, not {array.dtype}; "
+                f"use .astype({str(self.dtype)!r})."
+            )
+        self._become(array)
+
+    def _become(self, array: ndarray) -> None:
+        """Give a leaf new values, which nobody else may write to."""
+        if self._node is not None:
+            self._node = self._node.changed(array)
+        self._data = array
+        self.__class__ = Tensor
+
+    def _label(self) -> str:
+        return repr(self.name) if self.name else "this Tensor"
+
+    def _leaf(self) -> Leaf:
+        """Return the leaf that stands for this Tensor in a graph."""
+        if self._node is None:
+            self._node = Leaf(self._data, Cell())
+        return self._node
+
+    @property
+    def name(self) -> str | None:
+        """What messages and pictures call it."""
+        return self._node.name if self._node is not None else None
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        if name is not None and not isinstance(name, str):
+            raise DTypeError(f"name: a name is a str, not {type(name).__name__}.")
+        self._leaf().name = name
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow through it. Can be set on a leaf."""
+        return self._node is not None and self._node.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        leaf = self._leaf()
+        if value == leaf.requires_grad:
+            return
+        if leaf.plan is not None:
+            raise GraphError(
+                f"requires_grad: {describe(leaf)} is a result and follows its operands. "
+                "Set it on a leaf, or use .detach() to cut the graph here."
+            )
+        if value and self.dtype.kind not in "fc":
+            raise DTypeError(
+                f"requires_grad: {self._label()} has dtype {self.dtype}, and only floating point "
+                "numbers have gradients. Use .astype('float64') first, or dtype='float64'."
+            )
+        self._node = Leaf(leaf.data, leaf.cell, requires_grad=bool(value), traced=leaf.traced)
+
+    # ---- its gradient
+
+    @property
+    def grad(self) -> "Tensor | None":
+        """The gradient that `backward` accumulated here, or None. Can be set on a leaf."""
+        node = self._node
+        if node is None:
+            return None
+        if node.cell is None:
+            warnings.warn(
+                f"grad: {describe(node)} is a result, and its gradient was not kept. Call "
+                ".retain_grad() on it before backward.",
+                stacklevel=2,
+            )
+            return None
+        return node.cell.grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if self._node is not None and self._node.plan is not None:
+            raise GraphError(f"grad: {describe(self._node)} is a result; set the grad of a leaf.")
+        if value is not None:
+            value = value if isinstance(value, Tensor) else Tensor(value)
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise ShapeError(
+                    f"grad: {self._label()} is {self.shape} {self.dtype}, "
+                    f"its gradient cannot be {value.shape} {value.dtype}."
+                )
+        self._leaf().cell.grad = value
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this result too, in `.grad`, at the next backward."""
+        if not self.requires_grad:
+            raise GraphError("retain_grad: no gradient flows through this Tensor.")
+        if self._node.cell is None:
+            self._node.cell = Cell()
+
+    def backward(
+        self, grad: Any = None, *, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
+        """Add the gradient of this result to the `.grad` of each leaf that it was made from.
+
+        Parameters
+        ----------
+        grad : array_like, optional
+            The gradient of this result, of its shape; 1 for a result of one entry.
+        retain_graph : bool
+            Whether the graph can be walked again. Otherwise what it kept is freed on the way.
+        create_graph : bool
+            Whether the gradients are recorded in their turn, for gradients of gradients. They and
+            their leaves then refer to each other; `tinygraph.grad` makes no such cycle.
+
+        Raises
+        ------
+        GraphError
+            If nothing was recorded, if the graph was freed by an earlier walk, or if the result has
+            several entries and `grad` is not given.
+        ShapeError
+            If `grad` has another shape.
+
+        Examples
+        --------
+        >>> import tinygraph as tg
+        >>> x = tg.tensor(3.0, requires_grad=True)
+        >>> (x ** 2).backward()
+        >>> x.grad.item()
+        6.0
+        """
+        root = self._node
+        if root is None or not root.requires_grad:
+            raise GraphError(
+                f"backward: {self._label()} was not recorded: none of its operands requires a "
+                "gradient, or it was computed under no_grad."
+            )
+        seed = self._seed(grad)
+        order = reachable((root,))
+        record = create_graph or any(node.plan is None and node.traced for node in order)
+        if record:
+            arrived = self._pull_recorded(order, seed)
+        else:
+            arrived = pull_back(root, seed._data, order, numpy, release=not retain_graph)
+        self._commit(arrived, [seed._data])
+
+    def _seed(self, grad: Any) -> "Tensor":
+        if grad is None:
+            if self.size != 1:
+                raise GraphError(
+                    f"backward: {self._label()} has shape {self.shape}, and only a result of one "
+                    "entry has a gradient by itself. Reduce it, for example by .sum(), or pass "
+                    "grad: an array of that shape."
+                )
+            return wrap(numpy.ones(self.shape, self.dtype))
+        seed = grad if isinstance(grad, Tensor) else Tensor(grad)
+        if seed.shape != self.shape:
+            raise ShapeError(
+                f"backward: grad has shape {seed.shape}, {self._label()} has {self.shape}."
+            )
+        if not numpy.can_cast(seed.dtype, self.dtype, "same_kind"):
+            raise DTypeError(f"backward: grad is {seed.dtype}, {self._label()} is {self.dtype}.")
+        return seed if seed.dtype == self.dtype else seed.astype(self.dtype)
+
+    def _pull_recorded(self, order: list, seed: "Tensor", wanted: set | None = None) -> dict:
+        """Walk back with Tensors, so that the walk itself is recorded."""
+        with modes(recording=True):
+            return pull_back(
+                self._node, seed, order, self._namespace, wanted=wanted, lift=lift, release=False
+            )
+
+    @staticmethod
+    def _commit(arrived: dict, taken: list) -> None:
+        """Add the gradients that arrived to what the cells hold: all of them, or none."""
+        sums = []
+        seen = {id(array) for array in taken}
+        for node, gradient in arrived.items():
+            if not isinstance(gradient, Tensor):
+                gradient = wrap(owned(gradient, seen))
+            before = node.cell.grad
+            sums.append((node.cell, gradient if before is None else before + gradient))
+        for cell, total in sums:
+            cell.grad = total
+
+    # ---- its values
+
+    def detach(self) -> "Tensor":
+        """Return the same values, cut from the graph."""
+        return wrap(self._data, Leaf(self._data, Cell(), detached=True))
+
+    def numpy(self) -> ndarray:
+        """Return the values as an ndarray of the caller's own."""
+        return self._data.copy()
+
+    def item(self) -> Any:
+        """Return the only entry as a Python number."""
+        if self.size != 1:
+            raise ShapeError(f"item: {self._label()} has shape {self.shape}, not one entry.")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers."""
+        return self._data.tolist()
+
+    def _number(self, convert: str) -> Any:
+        if self.requires_grad and MODES.get().transforming:
+            raise GraphError(
+                f"{convert}: a number would leave the function that is being differentiated "
+                "without its gradient. Keep the Tensor, or say so with .item() or .detach()."
+            )
+        return self.item()
+
+    def __float__(self) -> float:
+        return float(self._number("float"))
+
+    def __int__(self) -> int:
+        return int(self._number("int"))
+
+    def __complex__(self) -> complex:
+        return complex(self._number("complex"))
+
+    def __index__(self) -> int:
+        return self._data.__index__()
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(
+                f"bool: {self._label()} of shape {self.shape} is neither true nor false; "
+                "use .numpy().any() or .numpy().all()."
+            )
+        return bool(self._data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
+        """Answer `numpy.asarray` where no gradient can be lost by it."""
+        if self.requires_grad and MODES.get().recording:
+            raise DTypeError(
+                f"numpy.asarray of {self._label()} would lose its gradient. Use .numpy() for the "
+                "values, tg.stack for a list of Tensors, or do it under tg.no_grad()."
+            )
+        return self.numpy() if dtype is None else self._data.astype(dtype)
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise DTypeError("len: a Tensor of shape () has no length.")
+        return self.shape[0]
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        text = numpy.array2string(self._data, separator=", ", prefix="Tensor(")
+        if self.dtype not in (numpy.float64, numpy.int64, numpy.bool_):
+            text += f", dtype={self.dtype}"
+        if self._node is not None:
+            if self._node.plan is not None:
+                text += f", made_by={self._node.plan.rule.name!r}"
+            elif self._node.requires_grad:
+                text += ", requires_grad=True"
+            if self.name:
+                text += f", name={self.name!r}"
+        return f"Tensor({text})"
+
+    # ---- selecting
+
+    def __getitem__(self, index: Any) -> "Tensor":
+        return apply(RULES["getitem"], (self,), {"index": fixed_index(index)})
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise GraphError(
+            "x[i] = v is not recorded. Use tg.where, or tg.concat of the parts, or change the "
+            "values of a leaf by x.data = array."
+        )
+
+    # ---- changing in place: a new version under the same name
+
+    def _assign(self, symbol: str, operator: Any, other: Any) -> "Tensor":
+        source = getattr(self, "_source", None)
+        if source is not None and source() is not None:
+            raise GraphError(
+                f"{symbol}: {self._label()} is a view of another Tensor, which would not change "
+                f"with it. Change the Tensor that it was taken from, or take a .copy() first."
+            )
+        leaf = self._node is None or self._node.plan is None
+        recording = MODES.get().recording
+        if self.requires_grad and leaf and recording:
+            if isinstance(other, Tensor) and other.requires_grad:
+                raise GraphError(
+                    f"{symbol}: {self._label()} is a leaf that requires a gradient, and the right "
+                    "side is recorded: its gradient would have nowhere to go. Update it under "
+                    "tg.no_grad(), or write x = x + y."
+                )
+            recording = False
+        if leaf and not recording:
+            with modes(recording=False):
+                result = operator(self, other)
+        else:
+            result = operator(self, other)
+        if result is NotImplemented:
+            return result
+        if result.shape != self.shape:
+            raise ShapeError(f"{symbol}: {self.shape} cannot hold a result of {result.shape}.")
+        if result.dtype != self.dtype:
+            if not numpy.can_cast(result.dtype, self.dtype, "same_kind"):
+                raise DTypeError(f"{symbol}: {self.dtype} cannot hold a result of {result.dtype}.")
+            result = result.astype(self.dtype)
+        if leaf and result._node is None:
+            self._become(result._data)
+        else:
+            self._data, self._node = result._data, result._node
+            self.__class__ = Tensor
+        return self
+
+    # ---- NumPy's methods
+
+    @property
+    def T(self) -> "Tensor":  # noqa: N802
+        """The array with its axes reversed."""
+        return self.transpose()
+
+    @property
+    def mT(self) -> "Tensor":  # noqa: N802
+        """The matrices of the last two axes, transposed."""
+        if self.ndim < 2:
+            raise ShapeError(f"mT: shape {self.shape} has no matrix to transpose.")
+        return self.swapaxes(-1, -2)
+
+    def transpose(self, *axes: int) -> "Tensor":
+        """Return the axes in another order, by default reversed."""
+        if len(axes) == 1 and not isinstance(axes[0], int):
+            axes = axes[0]
+        return permute(self, tuple(axes) if axes else tuple(reversed(range(self.ndim))))
+
+    def swapaxes(self, axis1: int, axis2: int) -> "Tensor":
+        """Return the array with two axes exchanged."""
+        axes = list(range(self.ndim))
+        try:
+            axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
+        except IndexError:
+            raise BoundsError(
+                f"swapaxes: axes {axis1} and {axis2} are out of range for shape {self.shape}."
+            ) from None
+        return permute(self, tuple(axes))
+
+    def reshape(self, *shape: Any) -> "Tensor":
+        """Return the entries in another shape; one length may be −1."""
+        if len(shape) == 1 and not isinstance(shape[0], int):
+            shape = tuple(shape[0])
+        return apply(RULES["reshape"], (self,), {"shape": tuple(map(int, shape))})
+
+    def ravel(self) -> "Tensor":
+        """Return the entries along one axis."""
+        return self.reshape(-1)
+
+    flatten = ravel
+
+    def squeeze(self, axis: Any = None) -> "Tensor":
+        """Return the array without axes of length 1: those given, or all."""
+        if axis is None:
+            axis = tuple(i for i, n in enumerate(self.shape) if n == 1)
+        return apply(RULES["squeeze"], (self,), {"axis": axis})
+
+    def astype(self, dtype: Any) -> "Tensor":
+        """Return the values in another dtype."""
+        return apply(RULES["astype"], (self,), {"dtype": numpy.dtype(dtype)})
+
+    def copy(self) -> "Tensor":
+        """Return the same values, recorded, as a Tensor that is no view."""
+        return POSITIVE(self)
+
+    __copy__ = copy
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """Return the module of functions over Tensors."""
+        return self._namespace
+
+
+class Shared(Tensor):
+    """A Tensor over an array that somebody else may write to.
+
+    Operations see what was written; a graph keeps the values as it read them.
+    """
+
+    __slots__ = ()
+
+    def _snapshot(self) -> tuple[ndarray, Leaf]:
+        """Return the values as of now, and the leaf that stands for them."""
+        leaf = self._node
+        if leaf is None:
+            self._node = leaf = Leaf(self._data.copy(), Cell())
+        elif leaf.data.tobytes() != self._data.tobytes():
+            self._node = leaf = leaf.changed(self._data.copy())
+        return leaf.data, leaf
+
+    def _leaf(self) -> Leaf:
+        return self._snapshot()[1]
+
+
+Shared.__name__ = Shared.__qualname__ = "Tensor"
+
+
+# ---------------------------------------------------------------- operators
+
+POSITIVE = unary(RULES["positive"])
+SQUARE = unary(RULES["square"])
+SQRT = unary(RULES["sqrt"])
+RECIPROCAL = unary(RULES["reciprocal"])
+
+ARITHMETIC = {
+    "add": ("add", "+="), "sub": ("subtract", "-="), "mul": ("multiply", "*="),
+    "truediv": ("divide", "/="), "matmul": ("matmul", "@="),
+}  # fmt: skip
+COMPARISONS = {
+    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
+    "ne": "not_equal", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
+}  # fmt: skip
+
+
+def _power(self, exponent):
+    # NumPy's ** has these short cuts too, so that values agree to the last bit.
+    if type(exponent) in (int, float) and self.dtype.kind in "fc":
+        if exponent == 2:
+            return SQUARE(self)
+        if exponent == 0.5:
+            return SQRT(self)
+        if exponent == -1:
+            return RECIPROCAL(self)
+    return POWER(self, exponent)
+
+
+def _install(name: str, operator: Any, symbol: str) -> None:
+    """Give Tensor an operator with its reflected form and its in-place form."""
+    setattr(Tensor, f"__{name}__", operator)
+    setattr(Tensor, f"__r{name}__", lambda self, other: operator(other, self))
+    setattr(
+        Tensor, f"__i{name}__", lambda self, other: self._assign(symbol, operator, other)
+    )
+
+
+for _name, (_rule, _symbol) in ARITHMETIC.items():
+    _install(_name, binary(RULES[_rule], method=True), _symbol)
+POWER = binary(RULES["power"], method=True)
+_install("pow", _power, "**=")
+Tensor.__rpow__ = lambda self, base: POWER(base, self)  # type: ignore[attr-defined]
+for _name, _rule in COMPARISONS.items():
+    setattr(Tensor, f"__{_name}__", binary(RULES[_rule], method=True))
+for _name, _rule in {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}.items():
+    setattr(Tensor, f"__{_name}__", unary(RULES[_rule]))
+
+
+# ---------------------------------------------------------------- small parts of the above
+
+
+def permute(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Return the axes of a Tensor in another order."""
+    return apply(RULES["permute_dims"], (x,), {"axes": axes})
+
+
+def fixed_index(index: Any) -> Any:
+    """Return an index that nobody else can write to."""
+    if isinstance(index, tuple):
+        return tuple(fixed_index(part) for part in index)
+    if isinstance(index, int | slice | type(None) | type(Ellipsis)):
+        return index
+    array = array_of(index, copy=True)
+    if array.dtype.kind not in "biu" and array.size:
+        raise DTypeError(f"getitem: an index of dtype {array.dtype}; indices are integers or bools.")
+    return int(array) if array.ndim == 0 and array.dtype.kind in "iu" else array
+
+
+def owned(gradient: Any, seen: set[int]) -> ndarray:
+    """Return a gradient as an array that shares memory with no other one."""
+    if type(gradient) is not ndarray:
+        return as_ndarray(gradient)
+    if gradient.base is not None or id(gradient) in seen:
+        return gradient.copy()
+    seen.add(id(gradient))
+    return gradient
+
+
+def lift(node: Node) -> tuple:
+    """Make what a node kept into Tensors that point to where it came from."""
+    plan = node.plan
+    rule = plan.rule
+    lifted = {}
+    for name, value in zip(plan.names, node.kept, strict=True):
+        if name == "y":
+            value = wrap(value, node)
+        elif name in rule.operands:
+            source = node.inputs[rule.operands.index(name)]
+            if type(source) not in SCALARS:
+                value = wrap(value, source)
+        elif name == "r":
+            xp = Tensor._namespace
+            value = rule.residual(xp, *(lifted[one] for one in rule.operands), **node.params)
+        lifted[name] = value
+    return tuple(lifted.values())
