@@ -1,0 +1,154 @@
+"""Pictures of recorded graphs."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tinygraph.errors import ArgumentError, DTypeError
+from tinygraph.tensor import Tensor
+from tinygraph.transforms import record
+
+from .engine import FORMATS, TIMEOUT, Drawing, write
+from .graph import read
+from .structure import draw
+
+__all__ = ["render", "to_dot"]
+
+STYLES = {"structure": draw}
+TAKEN = "a Tensor, a dict of Tensors, or a function with args=(example, arguments)"
+
+
+def to_dot(
+    obj: Tensor | dict[str, Tensor] | Callable,
+    *,
+    args: tuple = (),
+    direction: str | None = None,
+    title: str | None = None,
+    legend: bool = True,
+) -> Drawing:
+    """Return the picture of a graph, as a `graphviz.Digraph` that can be changed.
+
+    The same graph gives the same picture, byte for byte. Drawing runs nothing, except for a
+    function, which is called once.
+
+    Parameters
+    ----------
+    obj : Tensor, dict of Tensor, or callable
+        What to draw: a result, several results under their names, or what a function returns.
+    args : tuple
+        Example arguments to call the function with.
+    direction : {"LR", "TB"}, optional
+        From left to right or from top to bottom; by default the former for small graphs.
+    title : str, optional
+        By default the name of the function or of the results.
+    legend : bool
+        Whether to say what the signs mean.
+
+    Raises
+    ------
+    DTypeError
+        If there is something else than Tensors to draw.
+    ArgumentError
+        If an argument makes no sense.
+
+    Examples
+    --------
+    >>> import tinygraph as tg
+    >>> from tinygraph.viz import to_dot
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    >>> "multiply × 3" in to_dot(x * 3).source
+    True
+    """
+    if direction not in (None, "LR", "TB"):
+        raise ArgumentError(f"to_dot: direction {direction!r} is neither 'LR' nor 'TB'.")
+    name, results = _results(obj, args)
+    return draw(read(name if title is None else str(title), results, direction), legend=legend)
+
+
+def render(
+    obj: Tensor | dict[str, Tensor] | Callable,
+    path: str | os.PathLike,
+    *,
+    args: tuple = (),
+    style: str = "structure",
+    timeout: float | None = TIMEOUT,
+    direction: str | None = None,
+    title: str | None = None,
+    legend: bool = True,
+) -> str | os.PathLike:
+    """Draw a graph into a file, written whole or not at all, and return its path.
+
+    Parameters
+    ----------
+    obj, args, direction, title, legend
+        As for `to_dot`.
+    path : str or path
+        Its ending says what to write: ``.svg``, ``.png``, ``.dot``, or ``.pdf``, which needs
+        Graphviz's own program.
+    style : {"structure"}
+        What the picture shows.
+    timeout : float, optional
+        Seconds that the layout may take; None for no limit.
+
+    Raises
+    ------
+    ArgumentError
+        If the ending or the style is unknown.
+    MissingDependencyError
+        If there is no program for the layout.
+    GraphError
+        If the layout fails or takes too long.
+    FileError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import tinygraph as tg
+    >>> from tinygraph.viz import render
+    >>> x = tg.tensor(2.0, requires_grad=True, name="x")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     os.path.basename(render(x * x, os.path.join(folder, "square.dot")))
+    'square.dot'
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise DTypeError(f"render: a path is a str or a Path, not {type(path).__name__}.")
+    kind = Path(path).suffix[1:].lower()
+    if kind not in ("dot", *FORMATS):
+        endings = ", ".join(f".{one}" for one in ("dot", *FORMATS))
+        raise ArgumentError(f"render: {str(path)!r} does not end with one of {endings}.")
+    if style not in STYLES:
+        raise ArgumentError(f"render: style {style!r} is not one of {', '.join(STYLES)}.")
+    drawing = to_dot(obj, args=args, direction=direction, title=title, legend=legend)
+    write(path, drawing.source.encode() if kind == "dot" else drawing.pipe(kind, timeout=timeout))
+    return path
+
+
+def _results(obj: Any, args: tuple) -> tuple[str, list[tuple[str, Tensor]]]:
+    """Return a title for what is drawn, and the Tensors with their names."""
+    function = ""
+    if callable(obj):
+        if not isinstance(args, tuple | list):
+            raise ArgumentError("to_dot: args is a tuple; of one argument, args=(x,).")
+        function = getattr(obj, "__qualname__", type(obj).__name__).rpartition("<locals>.")[2]
+        obj, _ = record(obj, tuple(args))
+        if isinstance(obj, tuple | list):
+            obj = {getattr(one, "name", None) or f"out{i}": one for i, one in enumerate(obj)}
+    elif args:
+        raise ArgumentError("to_dot: args are example arguments for a function.")
+    if isinstance(obj, Tensor):
+        obj = {obj.name or ("out" if obj.shape else "loss"): obj}
+    if not isinstance(obj, dict) or not all(isinstance(one, Tensor) for one in obj.values()):
+        subject = f"what {function} returned" if function else "this"
+        raise DTypeError(f"to_dot: {subject} is {_kind(obj)}; it draws {TAKEN}.")
+    if not obj:
+        raise ArgumentError(f"to_dot: there is nothing to draw; it draws {TAKEN}.")
+    results = [(str(name), tensor) for name, tensor in obj.items()]
+    return function or ", ".join(name for name, _ in results), results
+
+
+def _kind(obj: Any) -> str:
+    values = obj.values() if isinstance(obj, dict) else ()
+    strange = next((type(one).__name__ for one in values if not isinstance(one, Tensor)), None)
+    return f"a dict that holds {strange}" if strange else f"of type {type(obj).__name__}"

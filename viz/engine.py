@@ -1,0 +1,251 @@
+"""The ladder: which program lays out a picture, how it is run, and what its SVG is made into.
+
+First the system's ``dot``; then ``graphviz-pure``, which pip installs; then an error that says what
+to do. A program that takes too long is an error as well, never a step down.
+"""
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sysconfig
+from contextlib import suppress
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import graphviz
+
+from tinygraph.errors import ArgumentError, FileError, GraphError, MissingDependencyError
+
+from . import style
+
+TIMEOUT = 60.0  # seconds
+FORMATS = ("svg", "png", "pdf")
+PURE = "graphviz-pure"
+INSTALL = "install Graphviz (https://graphviz.org/download, or your system's package graphviz)"
+
+
+# ---------------------------------------------------------------- the program
+
+
+class Engine(NamedTuple):
+    """A program that lays out pictures; the pure one has no PDF and wants much memory for PNG."""
+
+    program: str
+    pure: bool
+
+
+def find_engine() -> Engine:
+    """Return the first program of the ladder that is there."""
+    if program := shutil.which("dot"):
+        return Engine(program, pure=False)
+    scripts = sysconfig.get_path("scripts")
+    if program := shutil.which(PURE, path=scripts) or shutil.which(PURE):
+        return Engine(program, pure=True)
+    raise MissingDependencyError(
+        f"render: there is no program to lay out a picture. Run pip install {PURE}, or {INSTALL}. "
+        "A .dot file needs neither."
+    )
+
+
+def lay_out(source: str, kind: str, *, size: int, timeout: float | None) -> bytes:
+    """Run the engine on a DOT source and return the picture."""
+    engine = find_engine()
+    if engine.pure and kind == "pdf":
+        raise MissingDependencyError(
+            f"render: a pdf needs Graphviz's own program dot: {INSTALL}. svg and png work without."
+        )
+    if engine.pure and kind == "png" and size > style.CROWDED:
+        raise ArgumentError(
+            f"render: a png of {size:,} boxes would take {PURE} gigabytes of memory. Write an svg, "
+            f"draw a part of the graph, or {INSTALL}."
+        )
+    command = [engine.program, f"-T{kind}"]
+    if kind == "png":
+        command.append("-Gdpi=160")  # with fewer, the space in "(100, 50)" is lost
+    return run(command, source.encode(), timeout)
+
+
+def run(command: list[str], source: bytes, timeout: float | None) -> bytes:
+    """Run a program of the ladder; leave nothing of it behind, whatever happens."""
+    program = Path(command[0]).name
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    try:
+        process = subprocess.Popen(command, start_new_session=True, **pipes)
+    except OSError as error:
+        raise GraphError(f"render: {command[0]} cannot be run: {error.strerror}.") from error
+    with process:
+        try:
+            output, complaint = process.communicate(source, timeout)
+        except subprocess.TimeoutExpired:
+            raise GraphError(
+                f"render: {program} was not ready after {timeout:g} seconds. Give it more with "
+                "timeout=, draw a part of the graph, or write a .dot file."
+            ) from None
+        finally:
+            if process.poll() is None:
+                _end(process)
+    if process.returncode or not output:
+        told = complaint.decode(errors="replace").strip()[-500:]
+        raise GraphError(f"render: {program} failed with status {process.returncode}: {told}")
+    return output
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End a program, and what it may have started, where the system knows groups of programs."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError, PermissionError):  # it has just ended by itself
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+# ---------------------------------------------------------------- its SVG
+
+
+def _dark() -> str:
+    rules = [
+        f'svg [{what}="{light}"]{{{what}:{dark}}}'
+        for light, dark in style.PALETTE.values()
+        for what in ("fill", "stroke")
+    ]
+    ink = style.PALETTE["ink"][1]
+    return (
+        f"@media (prefers-color-scheme:dark){{{''.join(rules)}svg text:not([fill]){{fill:{ink}}}}}"
+    )
+
+
+DARK = _dark()
+TITLED = re.compile(
+    r'(<g id="([^"]*)" class="(?:node|edge|cluster)\b[^>]*>\s*)<title>[^<]*</title>'
+)
+
+
+def finish(svg: str, title: str, summary: str, sentences: dict[str, str]) -> str:
+    """Make an engine's SVG one that screen readers can read and that knows dark mode."""
+
+    def told(match: re.Match) -> str:
+        sentence = sentences.get(match[2])
+        return match[0] if sentence is None else f"{match[1]}<title>{escape(sentence)}</title>"
+
+    svg = svg[svg.index("<svg") :]
+    svg = TITLED.sub(told, svg)
+    svg = re.sub(r'(<g id="graph0"[^>]*>\s*)<title>[^<]*</title>\s*', r"\1", svg, count=1)
+    svg = re.sub(rf'(<text\b[^>]*? font-family=)"{style.FONT}"', rf'\1"{style.FONTS}"', svg)
+    tag, body = svg.split(">", 1)
+    return (
+        f'{tag} role="img" aria-labelledby="picture-title picture-summary" '
+        f'style="max-width:100%;height:auto">\n'
+        f'<title id="picture-title">{escape(title)}</title>\n'
+        f'<desc id="picture-summary">{escape(summary)}</desc>\n'
+        f"<style>{DARK}</style>{body}"
+    )
+
+
+# ---------------------------------------------------------------- files
+
+
+def write(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file whole, or leave what was there."""
+    path = Path(path)
+    beside = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        try:
+            beside.write_bytes(content)
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(
+            f"render: {str(path)!r} cannot be written: {error.strerror}. "
+            "Is its folder there, and yours to write to?"
+        ) from error
+
+
+# ---------------------------------------------------------------- a Digraph that uses all this
+
+
+class Drawing(graphviz.Digraph):
+    """A `graphviz.Digraph` that is laid out by the ladder's program and finished as ours.
+
+    Attributes
+    ----------
+    title, summary : str
+        What its SVG tells somebody who does not see it.
+    sentences : dict
+        The same for each node, edge and cluster, by id.
+    size : int
+        How many nodes it had when it was made.
+    """
+
+    title = "graph"
+    summary = ""
+    size = 0
+    sentences: dict[str, str] = {}  # noqa: RUF012
+
+    def copy(self) -> "Drawing":
+        """Return a copy that can be changed by itself."""
+        other = super().copy()
+        other.__dict__.update(
+            title=self.title, summary=self.summary, size=self.size, sentences=self.sentences
+        )
+        return other
+
+    def pipe(  # type: ignore[override]
+        self,
+        format: str | None = None,
+        *,
+        encoding: str | None = None,
+        timeout: float | None = TIMEOUT,
+    ) -> bytes | str:
+        """Return the picture in a format, as bytes, or as text if an encoding is given.
+
+        Parameters
+        ----------
+        format : {"svg", "png", "pdf"}, optional
+            By default ``self.format``.
+        encoding : str, optional
+            Of the text, for a format that is text.
+        timeout : float, optional
+            Seconds that the layout may take; None for no limit.
+        """
+        kind = format or self.format
+        if kind not in FORMATS:
+            raise ArgumentError(f"pipe: format {kind!r} is not one of {', '.join(FORMATS)}.")
+        output = lay_out(self.source, kind, size=self.size, timeout=timeout)
+        if kind == "svg":
+            text = finish(output.decode(), self.title, self.summary, self.sentences)
+            output = text.encode()
+        return output.decode(encoding) if encoding else output
+
+    def render(  # type: ignore[override]
+        self,
+        filename: str | os.PathLike | None = None,
+        directory: str | os.PathLike | None = None,
+        view: bool = False,
+        cleanup: bool = False,
+        format: str | None = None,
+        *,
+        outfile: str | os.PathLike | None = None,
+        quiet: bool = False,
+        quiet_view: bool = False,
+    ) -> str:
+        """Save the DOT source and the picture beside it; return the path of the picture.
+
+        The arguments are those of `graphviz.Digraph.render`.
+        """
+        if outfile is not None:
+            format = format or Path(outfile).suffix[1:]
+            filename = filename or Path(outfile).with_suffix(".gv")
+        content = self.pipe(format)
+        source = self.save(filename, directory=directory)
+        target = str(outfile or f"{source}.{format or self.format}")
+        write(target, content)  # type: ignore[arg-type]
+        if cleanup:
+            os.remove(source)
+        if view or quiet_view:
+            graphviz.view(target, quiet=quiet_view)
+        return target

@@ -1,0 +1,38 @@
+"""The structure picture: a description becomes a `graphviz.Digraph`."""
+
+from . import style
+from .engine import Drawing
+from .graph import Picture, Region
+
+
+def draw(picture: Picture, *, legend: bool = True) -> Drawing:
+    """Write a picture in the DOT language."""
+    drawing = Drawing(
+        "tinygraph",
+        format="svg",
+        graph_attr=style.graph(picture, legend),
+        node_attr=style.NODE,
+        edge_attr=style.EDGE,
+    )
+    drawing.title, drawing.summary = picture.title, picture.summary
+    drawing.size = len(picture.boxes)
+    drawing.sentences = {one.id: one.sentence for one in (*picture.boxes, *picture.arrows)}
+    drawing.sentences |= {one.id: f"scope {one.name}" for one in picture.regions}
+
+    # Scopes may nest to any depth: a stack of what is still to be opened or closed.
+    todo: list[Region | None] = [picture.outside]
+    while todo:
+        region = todo.pop()
+        if region is None:
+            drawing.body.append("\t}\n")
+            continue
+        if region is not picture.outside:
+            drawing.body.append(f"\tsubgraph cluster_{region.id} {{\n")
+            drawing.attr("graph", **style.region(region))
+            todo.append(None)
+        for box in region.boxes:
+            drawing.node(box.id, **style.node(box))
+        todo.extend(reversed(region.regions))
+    for arrow in picture.arrows:
+        drawing.edge(arrow.tail.id, arrow.head.id, **style.edge(arrow))
+    return drawing

@@ -1,0 +1,181 @@
+"""The visual grammar: colours, and what each role looks like.
+
+Two channels, and never colour alone: the shape of a box is its role, the line of an arrow says
+whether a gradient flows back along it.
+"""
+
+from .graph import ROLES, Arrow, Box, Picture, Region, short
+
+# Light and dark. Each hexadecimal number occurs once, since an SVG turns dark by number.
+PALETTE = {
+    "bg": ("#ffffff", "#14181f"),
+    "ink": ("#1b2330", "#e8ecf2"),
+    "mute": ("#566172", "#a7b2c2"),
+    "line": ("#3d4858", "#9aa7b8"),
+    "param": ("#ffe3b0", "#4a3408"),
+    "param border": ("#8a5200", "#f0b95c"),
+    "input": ("#d3eafb", "#10384f"),
+    "input border": ("#005a8f", "#6cc0f2"),
+    "const": ("#eef0f3", "#262d38"),
+    "const border": ("#6b7685", "#8b97a8"),
+    "op": ("#fdfdfe", "#1d242f"),
+    "op border": ("#3d4859", "#9aa7b9"),
+    "result": ("#1b2331", "#e8ecf3"),
+    "result text": ("#fffffe", "#14181e"),
+    "even scope": ("#f4f6f9", "#1a2029"),
+    "odd scope": ("#e9edf3", "#222a35"),
+    "scope border": ("#98a3b2", "#4d5a6b"),
+    "broadcast": ("#00695c", "#4fd1bd"),
+}
+LIGHT = {name: light for name, (light, _) in PALETTE.items()}
+FONT = "Arial"  # one name: from a list the two engines would pick fonts of different widths
+FONTS = "Arial, 'Liberation Sans', Arimo, Helvetica, sans-serif"  # for the finished SVG
+CROWDED = 400  # boxes above which the layout is given less time to straighten lines
+
+NODE = {"fontname": FONT, "fontsize": "11", "margin": "0.13,0.06", "height": ".36", "width": ".5",
+        "fontcolor": LIGHT["ink"]}  # fmt: skip
+EDGE = {"fontname": FONT, "fontsize": "9", "arrowsize": ".65", "penwidth": "1.1",
+        "color": LIGHT["line"], "fontcolor": LIGHT["mute"]}  # fmt: skip
+
+
+def _box(fill: str, border: str, width: str, style: str = "filled", **more: str) -> dict[str, str]:
+    colours = {"fillcolor": LIGHT[fill], "color": LIGHT[border]}
+    return {"shape": "box", "style": style, "penwidth": width, **colours, **more}
+
+
+LOOKS = {
+    "param": _box("param", "param border", "2.2"),
+    "input": _box("input", "input border", "1.3", shape="note", margin="0.16,0.06"),
+    "const": _box("const", "const border", "1.3", "filled,dotted"),
+    "op": _box("op", "op border", "1.1", "rounded,filled"),
+    "view": {"shape": "plain"},
+    "result": _box("result", "result", "1.2", peripheries="2"),
+}
+SIZES = {"name": 11, "text": 11, "mute": 9}
+SPACE = '<td height="2"></td>'
+
+
+# ---------------------------------------------------------------- labels
+
+
+def escape(text: str) -> str:
+    """Write text so that an HTML label shows it, and nothing in it has a meaning."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace('"', "&quot;").replace("\\", "\\\\")  # \N would be the id of the node
+
+
+def font(text: str, size: int, colour: str, bold: bool = False) -> str:
+    """Write text in a size and a colour of the palette."""
+    text = f"<b>{escape(text)}</b>" if bold else escape(text)
+    return f'<font point-size="{size}" color="{LIGHT[colour]}">{text}</font>'
+
+
+def table(rows: list[str], spacing: int = 0, padding: int = 0) -> str:
+    """Stack rows of cells below each other."""
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return (
+        f'<table border="0" cellborder="0" cellspacing="{spacing}" cellpadding="{padding}">'
+        f"{body}</table>"
+    )
+
+
+def label(box: Box) -> str:
+    """Write the lines of a box below each other."""
+    rows = [SPACE]  # Graphviz sets HTML labels a little high
+    for weight, text in box.lines:
+        colour, size = ("mute" if weight == "mute" else "ink"), SIZES[weight]
+        if box.role == "result":
+            colour = "result text"
+        elif box.role == "view" and weight == "text":
+            colour, size = "mute", 10
+        rows.append(f"<td>{font(text, size, colour, weight == 'name')}</td>")
+    return f"<{table(rows)}>"
+
+
+def title(picture: Picture, legend: bool) -> str:
+    """Write the head of a picture: what it is, how much of it, what its signs mean."""
+    rows = [
+        font(short(picture.title), 13, "ink", bold=True),
+        font(picture.caption, 9, "mute"),
+    ]
+    if legend:
+        rows.append(table(["".join(_legend(picture))], spacing=4))
+    return "<{}>".format(table([f'<td align="left">{row}</td>' for row in rows], padding=1))
+
+
+def _legend(picture: Picture):
+    present = {box.role for box in picture.boxes}
+    for role, word in ROLES.items():
+        if role not in present:
+            continue
+        if role == "view":
+            yield _note(word, "mute")
+            continue
+        border = "result" if role == "result" else f"{role} border"
+        width = 2 if role == "param" else 1
+        dots = ' style="dotted"' if role == "const" else ""
+        yield (
+            f'<td bgcolor="{LIGHT[role]}" color="{LIGHT[border]}" border="{width}"{dots} '
+            f'cellpadding="3">{font(word, 8, "result text" if role == "result" else "ink")}</td>'
+        )
+    if not all(arrow.gradient for arrow in picture.arrows):
+        yield _note("– – no gradient", "mute")
+    if any(arrow.stretched for arrow in picture.arrows):
+        yield _note("—< broadcast", "broadcast")
+
+
+def _note(text: str, colour: str) -> str:
+    return f'<td border="0" cellpadding="3">{font(text, 8, colour)}</td>'
+
+
+# ---------------------------------------------------------------- attributes
+
+
+def graph(picture: Picture, legend: bool) -> dict[str, str]:
+    """Return the attributes of the whole picture."""
+    attributes = {
+        "rankdir": "LR" if picture.horizontal else "TB", "bgcolor": LIGHT["bg"], "pad": ".25",
+        "nodesep": ".32", "ranksep": ".42", "labelloc": "t", "labeljust": "l", "fontname": FONT,
+        "fontsize": "11", "fontcolor": LIGHT["ink"], "label": title(picture, legend),
+    }  # fmt: skip
+    if len(picture.boxes) > CROWDED:
+        attributes["nslimit"] = "1"
+    return attributes
+
+
+def region(one: Region) -> dict[str, str]:
+    """Return the attributes of a scope."""
+    return {
+        "id": one.id, "class": "scope", "style": "rounded,filled", "penwidth": ".9",
+        "margin": "10", "labelloc": "t", "labeljust": "r", "fontsize": "10",
+        "fontcolor": LIGHT["mute"], "color": LIGHT["scope border"],
+        "fillcolor": LIGHT["odd scope" if one.depth % 2 else "even scope"],
+        "label": f"<<b>{escape(short(one.name))}</b>>",
+    }  # fmt: skip
+
+
+def node(box: Box) -> dict[str, str]:
+    """Return the attributes of a box."""
+    spine = {"group": "spine"} if box.spine else {}
+    return {"id": box.id, "class": box.role, "label": label(box), **spine, **LOOKS[box.role]}
+
+
+def edge(arrow: Arrow) -> dict[str, str]:
+    """Return the attributes of an arrow."""
+    weight = 100 if arrow.spine else 1 if arrow.tail.role in ("param", "const") else 4
+    attributes = {"id": arrow.id, "weight": str(weight)}
+    if arrow.spine and arrow.enters:
+        attributes["minlen"] = "2"  # or the parameters in the scope would push it sideways
+    if not arrow.gradient:
+        attributes |= {"style": "dashed", "color": LIGHT["const border"]}
+    lines = [font(arrow.mark, 9, "mute", bold=True)] if arrow.mark else []
+    if arrow.stretched:
+        attributes |= {
+            "color": LIGHT["broadcast"], "penwidth": "1.6", "arrowhead": "crow", "arrowsize": ".7",
+        }  # fmt: skip
+        lines += [font(line, 9, "broadcast") for line in arrow.stretched]
+    if lines:
+        # The spaces make up for guesses of the width, the last row keeps the text off the line.
+        rows = [f'<td align="left">&#160;&#160;{line}&#160;&#160;</td>' for line in lines]
+        attributes["label"] = f"<{table([*rows, SPACE])}>"
+    return attributes
