@@ -1,55 +1,58 @@
 """What NumPy's own functions do with a Tensor (NEP 13 and 18): explicit tables, no guessing."""
 
+import inspect
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy
 
 from . import namespace
 from .errors import DTypeError
-from .rules import RULES, Kind
+from .rules import RULES, Rule
 from .tape import MODES
 from .tensor import Tensor
 
-UFUNCS: dict[Any, Callable] = {
-    getattr(numpy, name): getattr(namespace, namespace.PUBLIC_NAMES.get(name, name))
-    for name, rule in RULES.items()
-    if isinstance(getattr(numpy, name, None), numpy.ufunc)
-    and rule.kind in (Kind.ELEMENTWISE, Kind.BILINEAR)
-}
+signature_of = cache(inspect.signature)
 
-FUNCTIONS: dict[Any, Callable] = {
-    numpy.sum: lambda a, axis=None, *, keepdims=False: namespace.sum(
-        a, axis=axis, keepdims=keepdims
+
+def adapted(function: Callable, rule: Rule) -> Callable:
+    """Make a function of the table one that is called as NumPy's of the same name is."""
+
+    def call(ours: Any, *args: Any, **options: Any) -> Tensor:
+        given = signature_of(ours).bind(*args, **options).arguments
+        count = 1 if rule.variadic else len(rule.operands)
+        operands = [given.pop(name) for name in list(given)[:count]]
+        if strange := given.keys() - rule.parameters.keys():
+            raise DTypeError(
+                f"{name_of(ours)} of a Tensor takes no argument {', '.join(sorted(strange))}. "
+                "Use .numpy() for values without a gradient."
+            )
+        return function(*operands, **given)
+
+    return call
+
+
+UFUNCS: dict[Any, Callable] = {}
+FUNCTIONS: dict[Any, Callable] = {}
+for _name, _function in namespace.FUNCTIONS.items():
+    _theirs = getattr(numpy, _name, None)
+    if isinstance(_theirs, numpy.ufunc):
+        UFUNCS[_theirs] = _function
+    elif _theirs is not None:
+        FUNCTIONS[_theirs] = adapted(_function, RULES[_name])
+
+# Those that take other arguments, or have no rule of their own.
+FUNCTIONS |= {
+    numpy.astype: lambda ours, a, dtype: namespace.astype(a, dtype),
+    numpy.copy: lambda ours, a: a.copy(),
+    numpy.matrix_transpose: lambda ours, a: a.mT,
+    numpy.ravel: lambda ours, a: a.ravel(),
+    numpy.squeeze: lambda ours, a, axis=None: a.squeeze(axis),
+    numpy.swapaxes: lambda ours, a, axis1, axis2: a.swapaxes(axis1, axis2),
+    numpy.transpose: lambda ours, a, axes=None: (
+        a.transpose() if axes is None else a.transpose(axes)
     ),
-    numpy.mean: lambda a, axis=None, *, keepdims=False: namespace.mean(
-        a, axis=axis, keepdims=keepdims
-    ),
-    numpy.max: lambda a, axis=None, *, keepdims=False: namespace.max(
-        a, axis=axis, keepdims=keepdims
-    ),
-    numpy.min: lambda a, axis=None, *, keepdims=False: namespace.min(
-        a, axis=axis, keepdims=keepdims
-    ),
-    numpy.argmax: lambda a, axis=None, *, keepdims=False: namespace.argmax(
-        a, axis=axis, keepdims=keepdims
-    ),
-    numpy.argmin: lambda a, axis=None, *, keepdims=False: namespace.argmin(
-        a, axis=axis, keepdims=keepdims
-    ),
-    numpy.reshape: namespace.reshape,
-    numpy.ravel: lambda a: namespace.reshape(a, (-1,)),
-    numpy.transpose: lambda a, axes=None: a.transpose() if axes is None else a.transpose(axes),
-    numpy.swapaxes: lambda a, axis1, axis2: a.swapaxes(axis1, axis2),
-    numpy.matrix_transpose: namespace.matrix_transpose,
-    numpy.expand_dims: lambda a, axis: namespace.expand_dims(a, axis=axis),
-    numpy.squeeze: lambda a, axis=None: a.squeeze(axis),
-    numpy.broadcast_to: namespace.broadcast_to,
-    numpy.concatenate: lambda arrays, axis=0: namespace.concat(arrays, axis=axis),
-    numpy.stack: lambda arrays, axis=0: namespace.stack(arrays, axis=axis),
-    numpy.where: namespace.where,
-    numpy.astype: namespace.astype,
-    numpy.copy: lambda a: a.copy(),
 }
 
 # These answer with something that has no gradient, so that the bare values will do.
@@ -60,7 +63,8 @@ ANSWERS = frozenset(
 
 def name_of(function: Any) -> str:
     """Return the name by which a user calls one of NumPy's functions."""
-    return f"numpy.{getattr(function, '__name__', function)}"
+    name = getattr(function, "__name__", str(function))
+    return f"{getattr(function, '__module__', None) or 'numpy'}.{name}"
 
 
 def bare(value: Any) -> Any:
@@ -103,7 +107,7 @@ def array_function(self: Tensor, function: Any, types: Any, args: Any, options: 
             "Use .numpy() for values without a gradient."
         )
     try:
-        return ours(*args, **options)
+        return ours(function, *args, **options)
     except TypeError as error:
         if isinstance(error, DTypeError) or "argument" not in str(error):
             raise

@@ -157,7 +157,10 @@ class Modes:
 
 
 # One for each thread and each asynchronous task, so that they do not meet in it.
-MODES: ContextVar[Modes] = ContextVar("tinygraph", default=Modes(True, False, False, None))
+MODES: ContextVar[Modes] = ContextVar(
+    "tinygraph",
+    default=Modes(True, False, False, None),  # noqa: B039 (never changed in place)
+)
 
 
 @contextmanager
@@ -268,22 +271,20 @@ def fitted(xp: Any, gradient: Any, parent: Any, node: Node) -> Any:
 
 
 def pull_back(
-    root: Any,
-    seed: Any,
+    seeds: dict,
     order: list,
     xp: Any,
     *,
     wanted: set | None = None,
     lift: Callable[[Node], tuple] | None = None,
     release: bool = True,
-    everywhere: bool = False,
 ) -> dict:
     """Walk a graph back and return the gradients that arrived where a cell waits for one.
 
     Parameters
     ----------
-    root, seed
-        Where to begin, with which gradient.
+    seeds : dict
+        Where to begin, with which gradients.
     order : list of Node and Leaf
         What the walk passes, by falling position.
     xp : namespace
@@ -294,8 +295,6 @@ def pull_back(
         Makes what a node kept into Tensors that point into the graph. Given when recording.
     release : bool
         Whether to free what each node kept as soon as the walk has passed it.
-    everywhere : bool
-        Whether to return the gradient of every node, not of those with a cell alone.
     """
     for node in order:
         if node.kept is None:
@@ -303,14 +302,14 @@ def pull_back(
                 f"backward: this graph was walked before, and what {describe(node)} kept was "
                 "freed then. Pass retain_graph=True to the first backward, or compute it again."
             )
-    gradients = {root: seed}
+    gradients = dict(seeds)
     arrived = {}
     owned = set()  # nodes whose gradient was added up here, so that nobody else has it
     for node in order:
         gradient = gradients.pop(node, None)
         if gradient is None:
             continue
-        if node.cell is not None or everywhere:
+        if node.cell is not None:
             arrived[node] = gradient
         plan = node.plan
         if plan is None:
@@ -370,5 +369,3 @@ def replay(roots: Iterable[Any], xp: Any) -> dict:
             result, _ = node.plan.rule.run(xp, arrays, node.params)
             values[node] = numpy.asarray(result) if xp is numpy else result
     return values
-
-

@@ -1,6 +1,7 @@
 """Tensor: an array that may be recorded, and the way an operation records itself."""
 
 import warnings
+from operator import index
 from typing import Any
 from weakref import ref
 
@@ -9,14 +10,13 @@ from numpy import asarray as as_ndarray
 from numpy import ndarray
 
 from .errors import (
-    ArgumentError,
     BoundsError,
     DTypeError,
     GraphError,
     ShapeError,
     explain,
 )
-from .rules import RULES, Rule
+from .rules import RULES, Parameter, Rule
 from .tape import MODES, Cell, Leaf, Node, describe, modes, pull_back, reachable
 
 SCALARS = frozenset({bool, int, float, complex})
@@ -52,13 +52,16 @@ def array_of(x: Any, copy: bool = False) -> ndarray:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def read(x: Any, recording: bool) -> tuple[Any, Any]:
+def read(rule: Rule, x: Any, recording: bool) -> tuple[Any, Any]:
     """Return the values and the node of an operand that is not a plain Tensor."""
     if type(x) in SCALARS:
         return x, None
     if isinstance(x, Shared):
         return x._snapshot() if recording else (x._data, x._node)
-    return array_of(x), None
+    try:
+        return array_of(x), None
+    except (ForeignError, ShapeError) as error:
+        raise type(error)(f"{rule.name}: {error}") from None
 
 
 def constant(x: Any, values: Any) -> tuple[Any, Any]:
@@ -93,7 +96,7 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
         if type(x) is Tensor:
             array, node = x._data, x._node
         else:
-            array, node = read(x, now.recording)
+            array, node = read(rule, x, now.recording)
             if not scalars and type(array) is not ndarray:
                 array = as_ndarray(array)
         values.append(array)
@@ -142,7 +145,7 @@ def unary(rule: Rule):
         if type(x) is Tensor:
             a, parent = x._data, x._node
         else:
-            a, parent = read(x, now.recording)
+            a, parent = read(rule, x, now.recording)
         try:
             y = forward(a)
         except MISTAKES as error:
@@ -183,15 +186,15 @@ def binary(rule: Rule, method: bool = False):
             if type(a) is Tensor:
                 x, left = a._data, a._node
             else:
-                x, left = read(a, now.recording)
+                x, left = read(rule, a, now.recording)
             if type(b) is Tensor:
                 z, right = b._data, b._node
             else:
-                z, right = read(b, now.recording)
-        except ForeignError as error:
+                z, right = read(rule, b, now.recording)
+        except ForeignError:
             if method:
                 return NotImplemented
-            raise ForeignError(f"{rule.name}: {error}") from None
+            raise
         mask = 0
         if now.recording and differentiable:
             if left is not None and left.requires_grad:
@@ -455,10 +458,7 @@ class Tensor:
         seed = self._seed(grad)
         order = reachable((root,))
         record = create_graph or any(node.plan is None and node.traced for node in order)
-        if record:
-            arrived = self._pull_recorded(order, seed)
-        else:
-            arrived = pull_back(root, seed._data, order, numpy, release=not retain_graph)
+        arrived = walk_back({root: seed}, order, record=record, release=not retain_graph)
         self._commit(arrived, [seed._data])
 
     def _seed(self, grad: Any) -> "Tensor":
@@ -478,13 +478,6 @@ class Tensor:
         if not numpy.can_cast(seed.dtype, self.dtype, "same_kind"):
             raise DTypeError(f"backward: grad is {seed.dtype}, {self._label()} is {self.dtype}.")
         return seed if seed.dtype == self.dtype else seed.astype(self.dtype)
-
-    def _pull_recorded(self, order: list, seed: "Tensor", wanted: set | None = None) -> dict:
-        """Walk back with Tensors, so that the walk itself is recorded."""
-        with modes(recording=True):
-            return pull_back(
-                self._node, seed, order, self._namespace, wanted=wanted, lift=lift, release=False
-            )
 
     @staticmethod
     def _commit(arrived: dict, taken: list) -> None:
@@ -632,22 +625,21 @@ class Tensor:
     # ---- NumPy's methods
 
     @property
-    def T(self) -> "Tensor":  # noqa: N802
+    def T(self) -> "Tensor":
         """The array with its axes reversed."""
         return self.transpose()
 
     @property
-    def mT(self) -> "Tensor":  # noqa: N802
+    def mT(self) -> "Tensor":
         """The matrices of the last two axes, transposed."""
         if self.ndim < 2:
             raise ShapeError(f"mT: shape {self.shape} has no matrix to transpose.")
         return self.swapaxes(-1, -2)
 
-    def transpose(self, *axes: int) -> "Tensor":
+    def transpose(self, *axes: Any) -> "Tensor":
         """Return the axes in another order, by default reversed."""
-        if len(axes) == 1 and not isinstance(axes[0], int):
-            axes = axes[0]
-        return permute(self, tuple(axes) if axes else tuple(reversed(range(self.ndim))))
+        axes = shape_of(axes[0] if len(axes) == 1 else axes) or tuple(range(self.ndim))[::-1]
+        return apply(RULES["permute_dims"], (self,), {"axes": axes})
 
     def swapaxes(self, axis1: int, axis2: int) -> "Tensor":
         """Return the array with two axes exchanged."""
@@ -658,13 +650,12 @@ class Tensor:
             raise BoundsError(
                 f"swapaxes: axes {axis1} and {axis2} are out of range for shape {self.shape}."
             ) from None
-        return permute(self, tuple(axes))
+        return self.transpose(axes)
 
     def reshape(self, *shape: Any) -> "Tensor":
         """Return the entries in another shape; one length may be −1."""
-        if len(shape) == 1 and not isinstance(shape[0], int):
-            shape = tuple(shape[0])
-        return apply(RULES["reshape"], (self,), {"shape": tuple(map(int, shape))})
+        shape = shape_of(shape[0] if len(shape) == 1 else shape)
+        return apply(RULES["reshape"], (self,), {"shape": shape})
 
     def ravel(self) -> "Tensor":
         """Return the entries along one axis."""
@@ -732,6 +723,7 @@ COMPARISONS = {
     "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
     "ne": "not_equal", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
 }  # fmt: skip
+SIGNS = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}
 
 
 def _power(self, exponent):
@@ -750,28 +742,21 @@ def _install(name: str, operator: Any, symbol: str) -> None:
     """Give Tensor an operator with its reflected form and its in-place form."""
     setattr(Tensor, f"__{name}__", operator)
     setattr(Tensor, f"__r{name}__", lambda self, other: operator(other, self))
-    setattr(
-        Tensor, f"__i{name}__", lambda self, other: self._assign(symbol, operator, other)
-    )
+    setattr(Tensor, f"__i{name}__", lambda self, other: self._assign(symbol, operator, other))
 
 
 for _name, (_rule, _symbol) in ARITHMETIC.items():
     _install(_name, binary(RULES[_rule], method=True), _symbol)
-POWER = binary(RULES["power"], method=True)
+POWER = binary(RULES["pow"], method=True)
 _install("pow", _power, "**=")
 Tensor.__rpow__ = lambda self, base: POWER(base, self)  # type: ignore[attr-defined]
 for _name, _rule in COMPARISONS.items():
     setattr(Tensor, f"__{_name}__", binary(RULES[_rule], method=True))
-for _name, _rule in {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}.items():
+for _name, _rule in SIGNS.items():
     setattr(Tensor, f"__{_name}__", unary(RULES[_rule]))
 
 
 # ---------------------------------------------------------------- small parts of the above
-
-
-def permute(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Return the axes of a Tensor in another order."""
-    return apply(RULES["permute_dims"], (x,), {"axes": axes})
 
 
 def fixed_index(index: Any) -> Any:
@@ -782,8 +767,31 @@ def fixed_index(index: Any) -> Any:
         return index
     array = array_of(index, copy=True)
     if array.dtype.kind not in "biu" and array.size:
-        raise DTypeError(f"getitem: an index of dtype {array.dtype}; indices are integers or bools.")
+        raise DTypeError(f"getitem: an index is integers or bools, this one is {array.dtype}.")
     return int(array) if array.ndim == 0 and array.dtype.kind in "iu" else array
+
+
+def shape_of(shape: Any) -> tuple[int, ...]:
+    """Return a shape as a tuple of ints; a single number is the shape of one axis."""
+    try:
+        return tuple(map(index, shape)) if hasattr(shape, "__iter__") else (index(shape),)
+    except TypeError:
+        raise DTypeError(f"a shape or axes are an int or several, not {shape!r}.") from None
+
+
+def axes_of(axis: Any) -> Any:
+    """Return axes as None, an int or a tuple of ints."""
+    if axis is None:
+        return None
+    return shape_of(axis) if hasattr(axis, "__iter__") else shape_of(axis)[0]
+
+
+# How the parameters of an operation are read, so that nobody else can write to what it keeps.
+READERS = {
+    Parameter.AXES: axes_of, Parameter.UNIT_AXES: axes_of, Parameter.PERMUTATION: shape_of,
+    Parameter.SHAPE: shape_of, Parameter.WIDER_SHAPE: shape_of,
+    Parameter.INDEXED_SHAPE: shape_of, Parameter.INDEX: fixed_index, Parameter.DTYPE: numpy.dtype,
+}  # fmt: skip
 
 
 def owned(gradient: Any, seen: set[int]) -> ndarray:
@@ -794,6 +802,19 @@ def owned(gradient: Any, seen: set[int]) -> ndarray:
         return gradient.copy()
     seen.add(id(gradient))
     return gradient
+
+
+def walk_back(
+    seeds: dict, order: list, *, record: bool, wanted: set | None = None, release: bool = True
+) -> dict:
+    """Walk a graph back from Tensors at its results: on arrays, or recorded on Tensors."""
+    if record:
+        with modes(recording=True):
+            return pull_back(
+                seeds, order, Tensor._namespace, wanted=wanted, lift=lift, release=False
+            )
+    arrays = {node: seed._data for node, seed in seeds.items()}
+    return pull_back(arrays, order, numpy, wanted=wanted, release=release)
 
 
 def lift(node: Node) -> tuple:

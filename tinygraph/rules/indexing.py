@@ -9,8 +9,8 @@ def is_basic(key):
     return all(isinstance(part, int | slice | type(None) | type(Ellipsis)) for part in parts)
 
 
-def scatter_add(xp, values, *, index, shape):
-    """Add values into zeros of a shape, at the places that the index selects."""
+def scatter_add(xp, values, /, index, shape):
+    """Return zeros of a shape with values added at the places that an index selects."""
     if hasattr(xp, "scatter_add"):
         return xp.scatter_add(values, index, shape)
     total = xp.zeros(shape, dtype=values.dtype)
@@ -23,8 +23,9 @@ def scatter_add(xp, values, *, index, shape):
 
 rule(
     "getitem",
-    lambda xp, a, *, index: a[index],
+    lambda xp, a, /, index: a[index],
     vjp=lambda xp, g, a_shape, index: scatter_add(xp, g, index=index, shape=a_shape),
+    doc="Return the entries that an index selects.",
     kind=Kind.LINEAR, domain=REAL, parameters={"index": Parameter.INDEX}, view=True, symbol="[ ]",
 )  # fmt: skip
 rule(

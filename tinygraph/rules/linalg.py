@@ -26,5 +26,6 @@ def matmul_right(xp, g, a, b_shape):
 rule(
     "matmul",
     vjp=(matmul_left, matmul_right),
+    doc="Return the matrix product; a 1-D operand is a row on the left, a column on the right.",
     kind=Kind.BILINEAR, domain=(REAL, REAL), shapes=Shapes.MATMUL, broadcasts=True, symbol="@",
 )  # fmt: skip

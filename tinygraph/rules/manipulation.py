@@ -1,6 +1,5 @@
 """Rules for functions that move entries around and compute nothing."""
 
-from .reductions import restore
 from .table import REAL, Kind, Parameter, Shapes, rule
 
 LINEAR = Kind.LINEAR
@@ -40,32 +39,37 @@ def _size(shape):
 
 rule(
     "reshape",
-    lambda xp, a, *, shape: xp.reshape(a, shape),
+    lambda xp, a, /, shape: xp.reshape(a, shape),
     vjp=lambda xp, g, a_shape: xp.reshape(g, a_shape),
+    doc="Return the entries in another shape; one length may be −1.",
     kind=LINEAR, domain=REAL, parameters={"shape": Parameter.SHAPE}, view=True,
 )  # fmt: skip
 rule(
     "permute_dims",
-    lambda xp, a, *, axes: xp.permute_dims(a, axes),
+    lambda xp, a, /, axes: xp.permute_dims(a, axes),
     vjp=lambda xp, g, axes: xp.permute_dims(g, undo_permutation(axes)),
+    doc="Return the array with its axes in another order.",
     kind=LINEAR, domain=REAL, parameters={"axes": Parameter.PERMUTATION}, view=True,
 )  # fmt: skip
 rule(
     "expand_dims",
-    lambda xp, a, *, axis: xp.expand_dims(a, axis=axis),
+    lambda xp, a, /, *, axis=0: xp.expand_dims(a, axis=axis),
     vjp=lambda xp, g, a_shape: xp.reshape(g, a_shape),
+    doc="Return the array with a new axis of length 1.",
     kind=LINEAR, domain=REAL, parameters={"axis": Parameter.NEW_AXIS}, view=True,
 )  # fmt: skip
 rule(
     "squeeze",
-    lambda xp, a, *, axis: xp.squeeze(a, axis=axis),
+    lambda xp, a, /, axis: xp.squeeze(a, axis=axis),
     vjp=lambda xp, g, a_shape: xp.reshape(g, a_shape),
+    doc="Return the array without the given axes, which have length 1.",
     kind=LINEAR, domain=REAL, parameters={"axis": Parameter.UNIT_AXES}, view=True,
 )  # fmt: skip
 rule(
     "broadcast_to",
-    lambda xp, a, *, shape: xp.broadcast_to(a, shape),
+    lambda xp, a, /, shape: xp.broadcast_to(a, shape),
     vjp=lambda g: g,
+    doc="Return the array stretched to a shape that it broadcasts to.",
     kind=LINEAR, domain=REAL, parameters={"shape": Parameter.WIDER_SHAPE}, broadcasts=True,
     view=True,
 )  # fmt: skip
@@ -73,17 +77,20 @@ rule(
     "concat",
     lambda xp, *arrays, axis=0: xp.concat(arrays, axis=axis),
     vjp=lambda xp, g, shapes, axis: split(xp, g, shapes, axis),
+    doc="Return arrays joined along an axis that they have, or flattened first with None.",
     kind=LINEAR, domain=REAL, parameters={"axis": Parameter.AXIS}, shapes=Shapes.JOINED,
 )  # fmt: skip
 rule(
     "stack",
     lambda xp, *arrays, axis=0: xp.stack(arrays, axis=axis),
     vjp=lambda xp, g, shapes, axis: unstack(xp, g, shapes, axis),
+    doc="Return arrays of one shape joined along a new axis.",
     kind=LINEAR, domain=REAL, parameters={"axis": Parameter.NEW_AXIS}, shapes=Shapes.EQUAL,
 )  # fmt: skip
 rule(
     "astype",
-    lambda xp, a, *, dtype: xp.astype(a, dtype),
+    lambda xp, a, /, dtype: xp.astype(a, dtype),
     vjp=lambda g: g,  # the engine casts a gradient to its operand's dtype
+    doc="Return the values in another dtype.",
     kind=LINEAR, domain=REAL, parameters={"dtype": Parameter.DTYPE}, view=True,
 )  # fmt: skip

@@ -15,26 +15,26 @@ def finite_max(xp, a, axis):
     return xp.where(xp.isfinite(top), top, 0.0)
 
 
-def sigmoid(xp, a):
+def sigmoid(xp, a, /):
     """Return 1 / (1 + exp(−a)) without an overflow at either end."""
     small = xp.exp(-xp.abs(a))
     return xp.where(a >= 0, 1.0, small) / (1.0 + small)
 
 
-def softmax(xp, a, *, axis=-1):
-    """Return exp(a) divided by its sum along an axis."""
+def softmax(xp, a, /, axis=-1):
+    """Return exp(a) divided by its sum along an axis, without overflow."""
     e = xp.exp(a - xp.max(a, axis=axis, keepdims=True))
     return e / xp.sum(e, axis=axis, keepdims=True)
 
 
-def log_softmax(xp, a, *, axis=-1):
+def log_softmax(xp, a, /, axis=-1):
     """Return the logarithm of softmax, also where softmax itself would round to 0."""
     shifted = a - xp.max(a, axis=axis, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
 
 
-def logsumexp(xp, a, *, axis=None, keepdims=False):
-    """Return log(Σ exp(a)) over axes."""
+def logsumexp(xp, a, /, axis=None, *, keepdims=False):
+    """Return log(Σ exp(a)) over an axis, several axes (a tuple), or all, without overflow."""
     top = finite_max(xp, a, axis)
     total = xp.log(xp.sum(xp.exp(a - top), axis=axis, keepdims=True)) + top
     return total if keepdims else xp.squeeze(total, axis=reduced_axes(axis, a.ndim))
@@ -49,7 +49,8 @@ def logsumexp_vjp(xp, g, a, y, axis, keepdims):
 
 rule(
     "relu",
-    lambda xp, a: xp.maximum(a, 0),
+    lambda xp, a, /: xp.maximum(a, 0),
+    doc="Return a where it is positive, 0 elsewhere.",
     vjp=lambda g, y: g * (y > 0),
     kind=Kind.ELEMENTWISE, domain=REAL.without(0), convention="relu'(0) = 0",
 )  # fmt: skip
@@ -80,6 +81,7 @@ rule(
 
 # Cross-entropy is one rule: its gradient needs the logarithm of softmax and nothing else.
 
+
 def rows(xp, targets, like, axis):
     """Return targets as rows of weights: class indices become True at the class's place."""
     if targets.ndim == like.ndim:
@@ -96,16 +98,49 @@ def divisor(shape, axis, reduction):
     return prod(shape) // max(1, shape[axis]) if reduction == "mean" else 1
 
 
-def cross_entropy(xp, a, t, r, *, axis=-1, reduction="mean"):
-    """Return −Σ t · log_softmax(a) along an axis, reduced over the samples."""
-    weights = rows(xp, t, a, axis)
-    if weights is t:
-        losses = -xp.sum(xp.where(t == 0, 0.0, t * r), axis=axis)
+def cross_entropy(xp, logits, targets, r, *, axis=-1, reduction="mean"):
+    """Return −Σ t · log_softmax(logits) along an axis, averaged over the samples.
+
+    Parameters
+    ----------
+    logits : array_like
+        Unnormalized log-probabilities, shape (..., classes) for the default axis.
+    targets : array_like
+        Class indices, integers of the shape of the logits without the axis; or rows of weights,
+        of the shape of the logits. Rows need not sum to 1.
+    axis : int
+        The axis of the classes.
+    reduction : {"mean", "sum", "none"}
+        What to do with the losses of the samples.
+
+    Raises
+    ------
+    ShapeError
+        If the targets have neither shape.
+    BoundsError
+        If a class index is out of range.
+    DTypeError
+        If class indices are not integers.
+
+    Examples
+    --------
+    >>> import tinygraph as tg
+    >>> round(tg.softmax_cross_entropy(tg.tensor([[0.0, 0.0]]), [1]).item(), 6)
+    0.693147
+
+    Notes
+    -----
+    With y = softmax(logits) and N samples, the gradient for the logits is (y · Σt − t) / N
+    (C. Bishop, Pattern Recognition and Machine Learning, section 4.3.4).
+    """
+    weights = rows(xp, targets, logits, axis)
+    if weights is targets:
+        losses = -xp.sum(xp.where(targets == 0, 0.0, targets * r), axis=axis)
     else:
         losses = -xp.sum(xp.where(weights, r, 0.0), axis=axis)
     if reduction == "none":
         return losses
-    return xp.sum(losses) / divisor(a.shape, axis, reduction)
+    return xp.sum(losses) / divisor(logits.shape, axis, reduction)
 
 
 def upstream(xp, g, shape, axis, reduction):
@@ -115,12 +150,12 @@ def upstream(xp, g, shape, axis, reduction):
     return g / divisor(shape, axis, reduction)
 
 
-def cross_entropy_logits(xp, g, t, r, axis, reduction):
+def cross_entropy_logits(xp, g, targets, r, axis, reduction):
     """Return (softmax · Σt − t) · g: softmax less the rows, where the rows sum to 1."""
-    weights = rows(xp, t, r, axis)
+    weights = rows(xp, targets, r, axis)
     p = xp.exp(r)
-    if weights is t:
-        p = p * xp.sum(t, axis=axis, keepdims=True)
+    if weights is targets:
+        p = p * xp.sum(targets, axis=axis, keepdims=True)
     else:
         weights = xp.astype(weights, r.dtype)
     return (p - weights) * upstream(xp, g, r.shape, axis, reduction)
@@ -163,7 +198,7 @@ def check_cross_entropy(operands, params):
 rule(
     "softmax_cross_entropy",
     cross_entropy,
-    residual=lambda xp, a, t, *, axis=-1, reduction="mean": log_softmax(xp, a, axis=axis),
+    residual=lambda xp, logits, targets, *, axis, reduction: log_softmax(xp, logits, axis=axis),
     vjp=(
         cross_entropy_logits,
         lambda xp, g, r, axis, reduction: -r * upstream(xp, g, r.shape, axis, reduction),

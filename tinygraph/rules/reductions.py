@@ -43,29 +43,33 @@ def extremum(xp, g, a, y, axis, keepdims):
 
 rule(
     "sum",
-    lambda xp, a, *, axis=None, keepdims=False: xp.sum(a, axis=axis, keepdims=keepdims),
+    lambda xp, a, /, *, axis=None, keepdims=False: xp.sum(a, axis=axis, keepdims=keepdims),
     vjp=lambda xp, g, a_shape, axis, keepdims: spread(xp, g, a_shape, axis, keepdims),
+    doc="Return the sum over an axis, several axes (a tuple), or all of them.",
     kind=Kind.LINEAR, domain=REAL, parameters=REDUCTION, symbol="sum",
 )  # fmt: skip
 rule(
     "mean",
-    lambda xp, a, *, axis=None, keepdims=False: xp.mean(a, axis=axis, keepdims=keepdims),
+    lambda xp, a, /, *, axis=None, keepdims=False: xp.mean(a, axis=axis, keepdims=keepdims),
     vjp=lambda xp, g, a_shape, axis, keepdims: spread(
         xp, g / count(a_shape, axis), a_shape, axis, keepdims
     ),
+    doc="Return the arithmetic mean over an axis, several axes (a tuple), or all of them.",
     kind=Kind.LINEAR, domain=REAL, parameters=REDUCTION, shapes=Shapes.NONEMPTY,
 )  # fmt: skip
 rule(
     "max",
-    lambda xp, a, *, axis=None, keepdims=False: xp.max(a, axis=axis, keepdims=keepdims),
+    lambda xp, a, /, *, axis=None, keepdims=False: xp.max(a, axis=axis, keepdims=keepdims),
     vjp=extremum,
+    doc="Return the largest entry over an axis, several axes (a tuple), or all of them.",
     kind=Kind.OTHER, domain=DISTINCT, parameters=REDUCTION, shapes=Shapes.NONEMPTY,
     convention="entries that tie share evenly",
 )  # fmt: skip
 rule(
     "min",
-    lambda xp, a, *, axis=None, keepdims=False: xp.min(a, axis=axis, keepdims=keepdims),
+    lambda xp, a, /, *, axis=None, keepdims=False: xp.min(a, axis=axis, keepdims=keepdims),
     vjp=extremum,
+    doc="Return the smallest entry over an axis, several axes (a tuple), or all of them.",
     kind=Kind.OTHER, domain=DISTINCT, parameters=REDUCTION, shapes=Shapes.NONEMPTY,
     convention="entries that tie share evenly",
 )  # fmt: skip
@@ -75,11 +79,13 @@ PLACE = {"axis": Parameter.AXIS, "keepdims": Parameter.FLAG}
 
 rule(
     "argmax",
-    lambda xp, a, *, axis=None, keepdims=False: xp.argmax(a, axis=axis, keepdims=keepdims),
+    lambda xp, a, /, *, axis=None, keepdims=False: xp.argmax(a, axis=axis, keepdims=keepdims),
+    doc="Return the place of the first largest entry along an axis, or among all.",
     vjp=None, kind=Kind.OTHER, domain=DISTINCT, parameters=PLACE, shapes=Shapes.NONEMPTY,
 )  # fmt: skip
 rule(
     "argmin",
-    lambda xp, a, *, axis=None, keepdims=False: xp.argmin(a, axis=axis, keepdims=keepdims),
+    lambda xp, a, /, *, axis=None, keepdims=False: xp.argmin(a, axis=axis, keepdims=keepdims),
+    doc="Return the place of the first smallest entry along an axis, or among all.",
     vjp=None, kind=Kind.OTHER, domain=DISTINCT, parameters=PLACE, shapes=Shapes.NONEMPTY,
 )  # fmt: skip

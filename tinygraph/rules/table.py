@@ -158,7 +158,8 @@ class Rule:
     ----------
     name : str
     forward : callable or None
-        ``forward(xp, *operands, **params)``; None where it is ``xp.<name>`` itself.
+        ``forward(xp, *operands, **params)``; None where it is ``xp.<name>`` itself. What is
+        positional-only, what has a default, and so on, is so in the public function too.
     vjp : tuple of callables or None
         For each operand the gradient that reaches it, or None where there is none. Parameters by
         name: ``xp``; ``g``, the gradient of the result; an operand; ``<operand>_shape``; ``y``, the
@@ -179,12 +180,17 @@ class Rule:
         The value of the derivative at kinks, in words.
     check : callable or None
         ``check(operands, params)``, called before forward, raises for arguments that make no sense.
+    doc : str
+        What it returns: the docstring of the public function, or at least its first line. By
+        default that of `forward`.
+    signature : str
+        How the public function is called: forward's own signature, without ``xp`` and residual.
     """
 
     __slots__ = (
         "_bound", "_plans", "broadcasts", "check", "commutative", "convention", "defaults",
-        "domain", "forward", "kind", "name", "operands", "parameters", "reads", "residual",
-        "shapes", "symbol", "variadic", "view", "vjp",
+        "doc", "domain", "forward", "kind", "name", "operands", "parameters", "reads", "residual",
+        "shapes", "signature", "symbol", "variadic", "view", "vjp",
     )  # fmt: skip
 
     def __init__(
@@ -203,6 +209,7 @@ class Rule:
         broadcasts: bool | None,
         convention: str,
         check: Callable | None,
+        doc: str | None,
     ):
         self.name = name
         self.forward = forward
@@ -224,15 +231,12 @@ class Rule:
         self.defaults: dict[str, Any] = {}
         if forward is None:
             self.operands = tuple("abc"[: len(self.vjp)])
+            self.signature = f"{', '.join(self.operands)}, /"
         else:
-            code = forward.__code__
-            count = code.co_argcount
-            self.variadic = bool(code.co_flags & VARIADIC)
-            self.operands = code.co_varnames[1 : count - (residual is not None)]
-            named = code.co_varnames[count : count + code.co_kwonlyargcount]
-            self.defaults = dict(forward.__kwdefaults__ or {})
-            if set(named) != set(parameters):
-                raise TypeError(f"{name}: forward takes {named}, the entry names {parameters}")
+            self._read(forward)
+        self.doc = doc or (forward.__doc__ if forward is not None else None)
+        if not self.doc:
+            raise TypeError(f"{name}: a rule needs a doc, which says what it returns")
         self.domain = domain if isinstance(domain, tuple) else (domain,) * max(1, len(self.vjp))
         if not all(isinstance(one, Domain) for one in self.domain):
             raise TypeError(f"{name}: a rule needs a domain for each operand")
@@ -245,6 +249,38 @@ class Rule:
         for names in self.reads:
             if unknown := set(names) - known:
                 raise TypeError(f"{name}: a vjp names {sorted(unknown)}, which the rule lacks")
+
+    def _read(self, forward: Callable) -> None:
+        """Read off forward's own signature what the operands and the parameters are."""
+        code = forward.__code__
+        count = code.co_argcount
+        positional = code.co_varnames[1:count]
+        named = code.co_varnames[count : count + code.co_kwonlyargcount]
+        self.variadic = bool(code.co_flags & VARIADIC)
+        given = forward.__defaults__ or ()
+        self.defaults = dict(zip(positional[len(positional) - len(given) :], given, strict=True))
+        self.defaults |= forward.__kwdefaults__ or {}
+        operands = [one for one in positional if one not in self.parameters]
+        if self.residual is not None:
+            operands.pop()
+        self.operands = tuple(operands)
+        settings = [one for one in (*positional, *named) if one in self.parameters]
+        if set(settings) != set(self.parameters) or set(named) - set(settings):
+            raise TypeError(
+                f"{self.name}: forward takes {settings}, the entry names {list(self.parameters)}"
+            )
+
+        def written(one: str) -> str:
+            return f"{one}={self.defaults[one]!r}" if one in self.defaults else one
+
+        parts = [written(one) for one in positional if one in (*operands, *settings)]
+        if code.co_posonlyargcount:
+            parts.insert(code.co_posonlyargcount - 1, "/")
+        if self.variadic:
+            parts = ["arrays", "/"]
+        if named:
+            parts += ["*", *map(written, named)]
+        self.signature = ", ".join(parts)
 
     def __repr__(self) -> str:
         return f"Rule({self.name!r})"
@@ -299,6 +335,7 @@ def rule(
     broadcasts: bool | None = None,
     convention: str = "",
     check: Callable | None = None,
+    doc: str | None = None,
 ) -> Rule:
     """Enter a rule in the table; `Rule` says what each column means."""
     if name in RULES:
@@ -307,6 +344,6 @@ def rule(
         shapes = Shapes.BROADCAST if kind is Kind.ELEMENTWISE else Shapes.ANY
     RULES[name] = Rule(
         name, forward, vjp, kind, domain, residual, shapes, parameters or {},
-        symbol, commutative, view, broadcasts, convention, check,
+        symbol, commutative, view, broadcasts, convention, check, doc,
     )  # fmt: skip
     return RULES[name]

@@ -1,0 +1,54 @@
+"""Nested dicts, lists, tuples and dataclasses: taken apart into leaves and put together again."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+
+def parts_of(tree: Any) -> tuple[Iterable[Any], Callable[[list], Any]] | None:
+    """Return what a tree holds and how to make one like it of other parts; None for a leaf."""
+    if tree is None:
+        return (), lambda parts: None
+    if isinstance(tree, dict):
+        return tree.values(), lambda parts: dict(zip(tree, parts, strict=True))
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return tree, lambda parts: type(tree)(*parts)
+    if isinstance(tree, list | tuple):
+        return tree, type(tree)
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        names = [field.name for field in dataclasses.fields(tree) if field.init]
+        return (
+            [getattr(tree, name) for name in names],
+            lambda parts: dataclasses.replace(tree, **dict(zip(names, parts, strict=True))),
+        )
+    return None
+
+
+def flatten(tree: Any) -> tuple[list, Callable[[Iterable], Any]]:
+    """Return the leaves of a tree, and the function that makes a tree like it of other leaves.
+
+    Examples
+    --------
+    >>> leaves, rebuild = flatten({"W": [1, 2], "b": 3})
+    >>> leaves
+    [1, 2, 3]
+    >>> rebuild([10, 20, 30])
+    {'W': [10, 20], 'b': 30}
+    """
+    found = parts_of(tree)
+    if found is None:
+        return [tree], lambda leaves: next(iter(leaves))
+    parts, make = found
+    branches = [flatten(part) for part in parts]
+    leaves = [leaf for below, _ in branches for leaf in below]
+
+    def rebuild(leaves: Iterable) -> Any:
+        rest = iter(leaves)
+        return make([again(take(rest, len(below))) for below, again in branches])
+
+    return leaves, rebuild
+
+
+def take(leaves: Any, count: int) -> list:
+    """Take the next leaves off an iterator."""
+    return [next(leaves) for _ in range(count)]
