@@ -3,7 +3,8 @@
 from importlib import import_module as _import_module
 from typing import Any as _Any
 
-from . import numpy_protocols as numpy_protocols  # what NumPy's functions do with a Tensor
+from . import methods as methods
+from . import numpy_protocols as numpy_protocols
 from .errors import ArgumentError as ArgumentError
 from .errors import BoundsError as BoundsError
 from .errors import DTypeError as DTypeError

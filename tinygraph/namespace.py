@@ -5,13 +5,52 @@ This module is also the namespace that rules are run on when a gradient is itsel
 
 import sys
 from collections.abc import Callable
+from operator import index
 from typing import Any
 
 import numpy
 
-from .errors import ArgumentError
-from .rules import RULES, Rule
-from .tensor import POSITIVE, READERS, Shared, Tensor, apply, array_of, binary, named, unary, wrap
+from .errors import ArgumentError, DTypeError
+from .rules import RULES, Parameter, Rule
+from .tensor import POSITIVE, Shared, Tensor, apply, array_of, binary, named, unary, wrap
+
+# ---------------------------------------------------------------- reading parameters
+
+
+def index_of(key: Any) -> Any:
+    """Return an index that nobody else can write to."""
+    if isinstance(key, tuple):
+        return tuple(map(index_of, key))
+    if isinstance(key, int | slice | type(None) | type(Ellipsis)):
+        return key
+    array = array_of(key, copy=True)
+    if array.dtype.kind not in "biu" and array.size:
+        raise DTypeError(f"getitem: an index is integers or bools, this one is {array.dtype}.")
+    return int(array) if array.ndim == 0 and array.dtype.kind in "iu" else array
+
+
+def shape_of(shape: Any) -> tuple[int, ...]:
+    """Return a shape as a tuple of ints; a single number is the shape of one axis."""
+    try:
+        return tuple(map(index, shape)) if hasattr(shape, "__iter__") else (index(shape),)
+    except TypeError:
+        raise DTypeError(f"a shape or axes are an int or several, not {shape!r}.") from None
+
+
+def axes_of(axis: Any) -> Any:
+    """Return axes as None, an int or a tuple of ints."""
+    if axis is None:
+        return None
+    return shape_of(axis) if hasattr(axis, "__iter__") else shape_of(axis)[0]
+
+
+# How the parameters of an operation are read, so that nobody else can write to what it keeps.
+READERS = {
+    Parameter.AXES: axes_of, Parameter.UNIT_AXES: axes_of, Parameter.PERMUTATION: shape_of,
+    Parameter.SHAPE: shape_of, Parameter.WIDER_SHAPE: shape_of,
+    Parameter.INDEXED_SHAPE: shape_of, Parameter.INDEX: index_of, Parameter.DTYPE: numpy.dtype,
+}  # fmt: skip
+
 
 # ---------------------------------------------------------------- a function for each entry
 
@@ -168,15 +207,4 @@ __all__ = [
     "arange", "asarray", "matrix_transpose", "ones", "tensor", "zeros",
 ]  # fmt: skip
 
-# ---------------------------------------------------------------- ndarray's methods
-
-
-def method_of(rule: Rule) -> Callable:
-    """Make the method of a reduction: NumPy's first argument is the axis."""
-    return compiled(rule, "a, axis=None, *, keepdims=False")
-
-
-for _name in ("sum", "mean", "max", "min", "argmax", "argmin"):
-    setattr(Tensor, _name, method_of(RULES[_name]))
-    getattr(Tensor, _name).__doc__ = RULES[_name].doc
 Tensor._namespace = sys.modules[__name__]

@@ -1,7 +1,6 @@
 """Tensor: an array that may be recorded, and the way an operation records itself."""
 
 import warnings
-from operator import index
 from typing import Any
 from weakref import ref
 
@@ -10,13 +9,12 @@ from numpy import asarray as as_ndarray
 from numpy import ndarray
 
 from .errors import (
-    BoundsError,
     DTypeError,
     GraphError,
     ShapeError,
     explain,
 )
-from .rules import RULES, Parameter, Rule
+from .rules import RULES, Rule
 from .tape import MODES, Cell, Leaf, Node, describe, modes, pull_back, reachable
 
 SCALARS = frozenset({bool, int, float, complex})
@@ -91,23 +89,24 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
     """Run a rule on any number of operands, and record it if one of them asks for it."""
     now = MODES.get()
     values, nodes, slots = [], [], []
-    scalars = rule.broadcasts
+    vjp = rule.vjp * len(operands) if rule.variadic else rule.vjp
     for i, x in enumerate(operands):
         if type(x) is Tensor:
             array, node = x._data, x._node
         else:
             array, node = read(rule, x, now.recording)
-            if not scalars and type(array) is not ndarray:
+            if not rule.broadcasts and type(array) is not ndarray:
                 array = as_ndarray(array)
         values.append(array)
         nodes.append(node)
-        if node is not None and node.requires_grad:
+        if node is not None and node.requires_grad and vjp[i] is not None:
             slots.append(i)
     if rule.check is not None:
         rule.check(values, params)
-    record = now.recording and bool(slots)
-    if now.everything and not record:
+    if not now.recording:
         slots = []
+    record = bool(slots)
+    if now.everything and not record:
         record = any(node is not None and node.traced for node in nodes)
     if record:
         for i, x in enumerate(operands):
@@ -119,6 +118,9 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
         raise explain(rule, operands, params, error) from error
     if type(y) is not ndarray:
         y = as_ndarray(y)
+    if slots and y.dtype.kind not in "fc":  # a cast to integers, through which nothing flows back
+        slots = []
+        record = now.everything
     if not record:
         result = wrap(y)
         if rule.view and type(operands[0]) is not Tensor:
@@ -496,7 +498,8 @@ class Tensor:
 
     def detach(self) -> "Tensor":
         """Return the same values, cut from the graph."""
-        return wrap(self._data, Leaf(self._data, Cell(), detached=True))
+        values = self._data if type(self) is Tensor else self._data.copy()
+        return wrap(values, Leaf(values, Cell(), detached=True))
 
     def numpy(self) -> ndarray:
         """Return the values as an ndarray of the caller's own."""
@@ -574,9 +577,6 @@ class Tensor:
 
     # ---- selecting
 
-    def __getitem__(self, index: Any) -> "Tensor":
-        return apply(RULES["getitem"], (self,), {"index": fixed_index(index)})
-
     def __setitem__(self, index: Any, value: Any) -> None:
         raise GraphError(
             "x[i] = v is not recorded. Use tg.where, or tg.concat of the parts, or change the "
@@ -622,7 +622,7 @@ class Tensor:
             self.__class__ = Tensor
         return self
 
-    # ---- NumPy's methods
+    # ---- ndarray's methods; namespace.py adds those that have a rule
 
     @property
     def T(self) -> "Tensor":
@@ -635,43 +635,6 @@ class Tensor:
         if self.ndim < 2:
             raise ShapeError(f"mT: shape {self.shape} has no matrix to transpose.")
         return self.swapaxes(-1, -2)
-
-    def transpose(self, *axes: Any) -> "Tensor":
-        """Return the axes in another order, by default reversed."""
-        axes = shape_of(axes[0] if len(axes) == 1 else axes) or tuple(range(self.ndim))[::-1]
-        return apply(RULES["permute_dims"], (self,), {"axes": axes})
-
-    def swapaxes(self, axis1: int, axis2: int) -> "Tensor":
-        """Return the array with two axes exchanged."""
-        axes = list(range(self.ndim))
-        try:
-            axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
-        except IndexError:
-            raise BoundsError(
-                f"swapaxes: axes {axis1} and {axis2} are out of range for shape {self.shape}."
-            ) from None
-        return self.transpose(axes)
-
-    def reshape(self, *shape: Any) -> "Tensor":
-        """Return the entries in another shape; one length may be −1."""
-        shape = shape_of(shape[0] if len(shape) == 1 else shape)
-        return apply(RULES["reshape"], (self,), {"shape": shape})
-
-    def ravel(self) -> "Tensor":
-        """Return the entries along one axis."""
-        return self.reshape(-1)
-
-    flatten = ravel
-
-    def squeeze(self, axis: Any = None) -> "Tensor":
-        """Return the array without axes of length 1: those given, or all."""
-        if axis is None:
-            axis = tuple(i for i, n in enumerate(self.shape) if n == 1)
-        return apply(RULES["squeeze"], (self,), {"axis": axis})
-
-    def astype(self, dtype: Any) -> "Tensor":
-        """Return the values in another dtype."""
-        return apply(RULES["astype"], (self,), {"dtype": numpy.dtype(dtype)})
 
     def copy(self) -> "Tensor":
         """Return the same values, recorded, as a Tensor that is no view."""
@@ -757,41 +720,6 @@ for _name, _rule in SIGNS.items():
 
 
 # ---------------------------------------------------------------- small parts of the above
-
-
-def fixed_index(index: Any) -> Any:
-    """Return an index that nobody else can write to."""
-    if isinstance(index, tuple):
-        return tuple(fixed_index(part) for part in index)
-    if isinstance(index, int | slice | type(None) | type(Ellipsis)):
-        return index
-    array = array_of(index, copy=True)
-    if array.dtype.kind not in "biu" and array.size:
-        raise DTypeError(f"getitem: an index is integers or bools, this one is {array.dtype}.")
-    return int(array) if array.ndim == 0 and array.dtype.kind in "iu" else array
-
-
-def shape_of(shape: Any) -> tuple[int, ...]:
-    """Return a shape as a tuple of ints; a single number is the shape of one axis."""
-    try:
-        return tuple(map(index, shape)) if hasattr(shape, "__iter__") else (index(shape),)
-    except TypeError:
-        raise DTypeError(f"a shape or axes are an int or several, not {shape!r}.") from None
-
-
-def axes_of(axis: Any) -> Any:
-    """Return axes as None, an int or a tuple of ints."""
-    if axis is None:
-        return None
-    return shape_of(axis) if hasattr(axis, "__iter__") else shape_of(axis)[0]
-
-
-# How the parameters of an operation are read, so that nobody else can write to what it keeps.
-READERS = {
-    Parameter.AXES: axes_of, Parameter.UNIT_AXES: axes_of, Parameter.PERMUTATION: shape_of,
-    Parameter.SHAPE: shape_of, Parameter.WIDER_SHAPE: shape_of,
-    Parameter.INDEXED_SHAPE: shape_of, Parameter.INDEX: fixed_index, Parameter.DTYPE: numpy.dtype,
-}  # fmt: skip
 
 
 def owned(gradient: Any, seen: set[int]) -> ndarray:

@@ -1,0 +1,54 @@
+"""ndarray's methods on a Tensor, with NumPy's arguments."""
+
+from typing import Any
+
+from . import namespace
+from .errors import BoundsError
+from .rules import RULES
+from .tensor import Tensor
+
+
+def reshape(self: Tensor, *shape: Any) -> Tensor:
+    """Return the entries in another shape; one length may be −1."""
+    return namespace.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+
+def ravel(self: Tensor) -> Tensor:
+    """Return the entries along one axis."""
+    return namespace.reshape(self, (-1,))
+
+
+def squeeze(self: Tensor, axis: Any = None) -> Tensor:
+    """Return the array without axes of length 1: those given, or all."""
+    if axis is None:
+        axis = tuple(i for i, n in enumerate(self.shape) if n == 1)
+    return namespace.squeeze(self, axis)
+
+
+def transpose(self: Tensor, *axes: Any) -> Tensor:
+    """Return the axes in another order, by default reversed."""
+    if len(axes) == 1:
+        (axes,) = axes
+    return namespace.permute_dims(self, axes or range(self.ndim)[::-1])
+
+
+def swapaxes(self: Tensor, axis1: int, axis2: int) -> Tensor:
+    """Return the array with two axes exchanged."""
+    axes = list(range(self.ndim))
+    try:
+        axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
+    except IndexError:
+        raise BoundsError(
+            f"swapaxes: axes {axis1} and {axis2} are out of range for shape {self.shape}."
+        ) from None
+    return transpose(self, axes)
+
+
+for _method in (reshape, ravel, squeeze, transpose, swapaxes):
+    setattr(Tensor, _method.__name__, _method)
+Tensor.flatten = ravel  # type: ignore[attr-defined]
+Tensor.astype = namespace.astype  # type: ignore[attr-defined]
+Tensor.__getitem__ = namespace.getitem  # type: ignore[attr-defined]
+for _name in ("sum", "mean", "max", "min", "argmax", "argmin"):
+    setattr(Tensor, _name, namespace.compiled(RULES[_name], "a, axis=None, *, keepdims=False"))
+    getattr(Tensor, _name).__doc__ = RULES[_name].doc
