@@ -64,7 +64,7 @@ def axis_text(operand, axis: int) -> str:
 
 def explain(rule, operands, params, error: Exception) -> TinygraphError:
     """Turn what the array library raised inside an operation into an error about its operands."""
-    shapes = [one.shape for one in operands if hasattr(one, "shape")]
+    shapes = [getattr(one, "shape", ()) for one in operands]
     where = " and ".join(operand_text(one) for one in operands[:4])
     if len(operands) > 4:
         where += f" and {len(operands) - 4} more"
@@ -74,7 +74,7 @@ def explain(rule, operands, params, error: Exception) -> TinygraphError:
     if isinstance(error, IndexError):
         settings = ", ".join(f"{name}={value!r}" for name, value in params.items())
         return BoundsError(f"{rule.name}: shape {where}, {settings}: {error}")
-    if rule.name == "matmul" and len(shapes) == 2:
+    if rule.name == "matmul":
         return _misaligned(operands, *shapes)
     if rule.kind.name == "ELEMENTWISE":
         for axis in range(-1, -1 - max(map(len, shapes)), -1):

@@ -642,6 +642,14 @@ class Tensor:
 
     __copy__ = copy
 
+    def __reduce__(self) -> tuple:
+        if self._node is not None and self._node.plan is not None:
+            raise GraphError(
+                f"copying {describe(self._node)} would take its graph along. Copy its values, "
+                "by .detach(), or the leaves that it was made from."
+            )
+        return remade, (self._data, self.requires_grad, self.name, self.grad)
+
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         """Return the module of functions over Tensors."""
         return self._namespace
@@ -720,6 +728,14 @@ for _name, _rule in SIGNS.items():
 
 
 # ---------------------------------------------------------------- small parts of the above
+
+
+def remade(data: ndarray, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
+    """Make a leaf again, of what a copy or a pickle of it holds."""
+    tensor = Tensor(data, requires_grad=requires_grad, name=name)
+    if grad is not None:
+        tensor.grad = grad
+    return tensor
 
 
 def owned(gradient: Any, seen: set[int]) -> ndarray:
