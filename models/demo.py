@@ -1,0 +1,231 @@
+"""The whole story on real digits: check the gradients, train, test, draw."""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinygraph as tg
+from tinygraph.errors import FileError, MissingDependencyError
+from tinygraph.viz import render
+from tinygraph.viz.engine import write
+from tinygraph.viz.style import PALETTE
+
+from . import by_hand
+from .data import load_mnist
+from .two_layer_net import TwoLayerNet
+
+SIZES = (784, 50, 10)
+CHECKED = 3  # images of the gradient check
+BATCH = 100
+LEARNING_RATE = 0.1
+EPOCHS = 20
+REPORTED = (1, 5, 10, 20)  # the epochs that get a line
+
+Digits = tuple[np.ndarray, np.ndarray]  # images and their labels
+
+
+def demo(seed: int, out: Path, json_file: Path | None = None) -> None:
+    """Run the story and print it; write its pictures into a folder.
+
+    Parameters
+    ----------
+    seed : int
+        Of all that is drawn by chance; the same seed gives the same numbers.
+    out : path
+        The folder, made if missing.
+    json_file : path, optional
+        Where to write the figures too.
+
+    Raises
+    ------
+    FileError
+        If a file cannot be written: found out before the work where it can be.
+    """
+    began = time.perf_counter()
+    graph, curve = out / "graph.svg", out / "learning_curve.png"
+    for path in (graph, curve, json_file):
+        if path is not None:
+            make_ready(path)
+    train_set, test_set = load_mnist()
+
+    print("1. Are the gradients right?")
+    found = check_gradients(seed, *(part[:CHECKED] for part in train_set))
+
+    print("\n2. Training")
+    network, history = train(seed, train_set, test_set)
+    test_accuracy = history[-1]["test accuracy"]
+    print(
+        f"\n   Test accuracy: {test_accuracy:.4f}, "
+        f"of {len(test_set[1]):,} images that the network has not seen."
+    )
+
+    print("\n3. Pictures")
+    example = tuple(part[:BATCH] for part in train_set)
+    files = []
+    for path, what, draw in (
+        (graph, "the computation graph", lambda path: render(network.loss, path, args=example)),
+        (curve, "the learning curve", lambda path: draw_curve(history, path)),
+    ):
+        try:
+            draw(path)
+        except MissingDependencyError as error:
+            print(f"   {what}: not drawn. {error}")
+        else:
+            print(f"   {what}: {path}")
+            files.append(str(path))
+
+    if json_file is not None:
+        figures = {"gradient_check": found, "test_accuracy": test_accuracy, "files": files}
+        write(json_file, (json.dumps(figures, indent=2) + "\n").encode())
+        print(f"   the figures: {json_file}")
+    print(f"\nDone in {time.perf_counter() - began:.0f} seconds.")
+
+
+def make_ready(path: Path) -> None:
+    """Make a file's folder, and find out before the work whether the file can be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        reason = "it is a folder" if path.is_dir() else None
+    except OSError as error:
+        reason = error.strerror
+    if reason is not None:
+        raise FileError(f"demo: {path} cannot be written: {reason}. Choose another place for it.")
+
+
+# ---------------------------------------------------------------- the gradient check
+
+
+def check_gradients(seed: int, x: np.ndarray, t: np.ndarray) -> dict[str, dict[str, float]]:
+    """Compare the gradients of two networks of the same weights with numbers; print the table.
+
+    Returns the mean and the maximum difference of tinygraph's for each parameter.
+    """
+    network = TwoLayerNet(*SIZES, rng=seed)
+    notebook = by_hand.TwoLayerNet(*SIZES, rng=seed, mistake=True)
+    print(
+        f"   |gradient - numerical gradient| for the first {len(x)} training images, "
+        f"{SIZES[1]} hidden,\n"
+        "   float64. What is below 1e-9 is the rounding of the numerical one.",
+        flush=True,
+    )
+    numbers = network.numerical_gradient(x, t)
+    ours, theirs = network.gradient(x, t), notebook.gradient(x, t)
+
+    print(f"\n   {'':6}{'tinygraph':20}the notebook's layers, written by hand")
+    print(f"   {'':6}{'mean':10}{'max':10}{'mean':10}max")
+    found = {}
+    for key, number in numbers.items():
+        mine = found[key] = difference(ours[key], number)
+        hand = difference(theirs[key], number)
+        line = "".join(f"{one:<10.1e}" for one in (*mine.values(), *hand.values()))
+        if theirs[key].shape != number.shape:
+            line += f"shape {theirs[key].shape}, not {number.shape}"
+        print(f"   {key:6}{line}".rstrip())
+    print(
+        "\n   The notebook's gradient() returns dW where db belongs. NumPy broadcasts the two\n"
+        "   shapes in the difference, so that its mean alone looked like a small error."
+    )
+    return found
+
+
+def difference(gradient: np.ndarray, number: np.ndarray) -> dict[str, float]:
+    """Return the mean and the maximum absolute difference, as the notebook took it: broadcast."""
+    apart = np.abs(gradient - number)
+    return {"mean": float(apart.mean()), "max": float(apart.max())}
+
+
+# ---------------------------------------------------------------- training
+
+
+def train(
+    seed: int, train_set: Digits, test_set: Digits
+) -> tuple[TwoLayerNet, list[dict[str, float]]]:
+    """Train as the book does; print some epochs and return the network and all of them."""
+    x_train, t_train = train_set
+    rng = np.random.default_rng(seed)
+    network = TwoLayerNet(*SIZES, rng=rng, dtype="float32")
+    steps = len(x_train) // BATCH
+    print(
+        f"   {EPOCHS} epochs of {steps} steps, batches of {BATCH}, "
+        f"learning rate {LEARNING_RATE}, float32.\n\n"
+        f"   {'epoch':>5}  {'loss':>7}  {'accuracy':>8}  {'on test images':>14}"
+    )
+    history = []
+    numbers, say = progress(range(1, EPOCHS * steps + 1))
+    for step in numbers:
+        batch = rng.choice(len(x_train), BATCH)
+        grad = network.gradient(x_train[batch], t_train[batch])
+        for key in ("W1", "b1", "W2", "b2"):
+            network.params[key] -= LEARNING_RATE * grad[key]
+
+        epoch, rest = divmod(step, steps)
+        if rest:
+            continue
+        with tg.no_grad():
+            loss = network.loss(x_train, t_train).item()
+        now = {
+            "loss": loss,
+            "accuracy": network.accuracy(x_train, t_train),
+            "test accuracy": network.accuracy(*test_set),
+        }
+        history.append(now)
+        if epoch in REPORTED:
+            say(
+                f"   {epoch:5}  {loss:7.4f}  {now['accuracy']:8.4f}  {now['test accuracy']:14.4f}"
+            )
+    return network, history
+
+
+def progress(steps: range) -> tuple[Iterable[int], Callable[[str], Any]]:
+    """Return the steps, shown as a bar on a terminal, and what prints a line beside the bar."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return steps, print
+    return tqdm(steps, unit=" steps", leave=False, disable=None), tqdm.write
+
+
+# ---------------------------------------------------------------- the learning curve
+
+
+def draw_curve(history: list[dict[str, float]], path: Path) -> None:
+    """Draw loss and accuracy over the epochs, as a PNG."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError(
+            "It needs the package matplotlib: pip install matplotlib"
+        ) from error
+    trained, tested = PALETTE["input border"][0], PALETTE["param border"][0]
+    epochs = range(1, len(history) + 1)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(epochs, [now["loss"] for now in history], color=trained)
+    left.set(title="loss on the training images", ylim=(0, None))
+    right.plot(
+        epochs, [now["accuracy"] for now in history], color=trained, label="training images"
+    )
+    right.plot(
+        epochs,
+        [now["test accuracy"] for now in history],
+        color=tested,
+        linestyle="--",
+        label="test images, never trained on",
+    )
+    right.set(title="accuracy", ylim=(None, 1))
+    right.legend(loc="lower right", frameon=False)
+    for axes in (left, right):
+        axes.set(xlabel="epoch", xticks=range(0, len(history) + 1, 5))
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=160)
+    write(path, content.getvalue())
