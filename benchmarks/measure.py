@@ -1,0 +1,181 @@
+"""Rounds, ratios within a round, the comparison of answers, and the tables they end in."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+
+NUMPY, AGAIN = "NumPy by hand", "NumPy again (A/A)"
+TINYGRAPH, GRADIENT = "tinygraph", "tinygraph, gradient()"
+TORCH, AUTOGRAD = "PyTorch eager", "HIPS autograd"
+
+# What each row of a table needs to have installed. A new peer is one line here, and one more
+# function in each case that it takes part in.
+PEERS = {
+    NUMPY: "numpy",
+    AGAIN: "numpy",
+    TINYGRAPH: "tinygraph",
+    GRADIENT: "tinygraph",
+    TORCH: "torch",
+    AUTOGRAD: "autograd",
+}
+
+
+def installed(module: str) -> bool:
+    return find_spec(module) is not None
+
+
+# ---------------------------------------------------------------- rounds
+
+
+def interleaved(clocks: dict[str, Callable], rounds: int) -> dict[str, list]:
+    """Call each clock once a round, in another order each round; return what each one said."""
+    readings: dict[str, list] = {name: [] for name in clocks}
+    order, shuffler = list(clocks), random.Random(0)
+    for _ in range(rounds):
+        shuffler.shuffle(order)
+        for name in order:
+            readings[name].append(clocks[name]())
+    return readings
+
+
+def compared(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
+    """Return the median and the quartiles of the ratios within the rounds."""
+    low, middle, high = np.percentile(np.divide(ours, theirs), [25, 50, 75])
+    return float(middle), float(low), float(high)
+
+
+def seconds_of(run: Callable, repeats: int) -> float:
+    """Return the seconds that one call takes, averaged over some."""
+    start = perf_counter()
+    for _ in range(repeats):
+        run()
+    return (perf_counter() - start) / repeats
+
+
+# ---------------------------------------------------------------- answers
+
+
+def agrees(answer: list, reference: list) -> bool:
+    """Whether two lists of arrays have the same shapes and, entry by entry, the same numbers.
+
+    Every entry has to be right for itself, so that a sign or two entries exchanged are seen.
+    """
+    if len(answer) != len(reference):
+        return False
+    for ours, theirs in zip(answer, reference, strict=True):
+        ours, theirs = np.asarray(ours), np.asarray(theirs)
+        relative = 2e-3 if theirs.dtype == np.float32 else 1e-7
+        absolute = relative * 1e-2 * np.max(np.abs(theirs))  # what cancelled is only rounding
+        if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
+            return False
+        if not np.all(np.abs(ours - theirs) <= absolute + relative * np.abs(theirs)):
+            return False
+    return True
+
+
+def demand_sharp(reference: list) -> None:
+    """Fail if the comparison would pass a wrong sign or entries in another order."""
+    for i, array in enumerate(reference):
+        array = np.asarray(array)
+        mistakes = [-array]
+        if array.size > 1:
+            mistakes += [np.roll(array, 1), array.ravel()[::-1].reshape(array.shape)]
+        for wrong in mistakes:
+            if agrees([*reference[:i], wrong, *reference[i + 1 :]], reference):
+                raise AssertionError(f"answer {i} of the reference cannot tell right from wrong")
+
+
+# ---------------------------------------------------------------- a case, and its table
+
+
+@dataclass
+class Table:
+    """Rows of figures under a title; None where a peer is not installed."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: dict[str, tuple | None] = field(default_factory=dict)
+    note: str = ""
+
+    def as_dict(self) -> dict:
+        rows = {
+            name: figures and dict(zip(self.columns, figures, strict=True))
+            for name, figures in self.rows.items()
+        }
+        return {"title": self.title, "rows": rows}
+
+    def __str__(self) -> str:
+        widths = [max(len(column), 11) for column in self.columns]
+        lines = [
+            self.title,
+            " " * 24 + "".join(f"  {c:>{w}}" for c, w in zip(self.columns, widths, strict=True)),
+        ]
+        for name, figures in self.rows.items():
+            cells = figures or ("not installed",)
+            texts = [text_of(cell) for cell in cells]
+            lines.append(f"  {name:22}" + "".join(f"  {t:>{w}}" for t, w in zip(texts, widths)))  # noqa: B905
+        return "\n".join([*lines, self.note] if self.note else lines)
+
+
+def text_of(cell: object) -> str:
+    if isinstance(cell, tuple):
+        return "–".join(text_of(one) for one in cell)
+    if isinstance(cell, float):
+        return f"{cell:.0f}" if cell >= 1000 else f"{cell:#.3g}".rstrip(".")
+    return "–" if cell is None else str(cell)
+
+
+@dataclass
+class Case:
+    """One thing that several engines compute, each in its own users' way.
+
+    Attributes
+    ----------
+    title, unit : str
+    scale : float
+        What turns seconds of one call into the unit.
+    ways : dict
+        For each peer a function without arguments that returns two: ``run()``, which is timed, and
+        ``answer()``, which gives the outcome of the last runs as a list of ndarrays.
+    """
+
+    title: str
+    unit: str
+    scale: float
+    ways: dict[str, Callable]
+
+    def measured(self, rounds: int) -> Table:
+        """Compare every answer with NumPy's, then time all of them in interleaved rounds."""
+        ways = {NUMPY: self.ways[NUMPY], AGAIN: self.ways[NUMPY], **self.ways}
+        clocks, right, reference = {}, {}, None
+        for name, way in ways.items():
+            if not installed(PEERS[name]):
+                continue
+            run, answer = way()
+            for _ in range(10):
+                run()
+            if reference is None:
+                reference = answer()
+                demand_sharp(reference)
+            right[name] = agrees(answer(), reference)
+            repeats = max(1, round(0.01 / seconds_of(run, 3)))
+            clocks[name] = lambda run=run, repeats=repeats: seconds_of(run, repeats)
+        readings = interleaved(clocks, rounds)
+
+        table = Table(self.title, (self.unit, "× NumPy", "quartiles", "× PyTorch", "answer"))
+        for name in ways:
+            if name not in readings:
+                table.rows[name] = None
+                continue
+            ratio, low, high = compared(readings[name], readings[NUMPY])
+            to_torch = compared(readings[name], readings[TORCH])[0] if TORCH in readings else None
+            table.rows[name] = (
+                median(readings[name]) * self.scale, ratio, (low, high), to_torch,
+                "right" if right[name] else "WRONG",
+            )  # fmt: skip
+        return table
