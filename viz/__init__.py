@@ -133,22 +133,23 @@ def _results(obj: Any, args: tuple) -> tuple[str, list[tuple[str, Tensor]]]:
             raise ArgumentError("to_dot: args is a tuple; of one argument, args=(x,).")
         function = getattr(obj, "__qualname__", type(obj).__name__).rpartition("<locals>.")[2]
         obj, _ = record(obj, tuple(args))
-        if isinstance(obj, tuple | list):
-            obj = {getattr(one, "name", None) or f"out{i}": one for i, one in enumerate(obj)}
     elif args:
         raise ArgumentError("to_dot: args are example arguments for a function.")
-    if isinstance(obj, Tensor):
-        obj = {obj.name or ("out" if obj.shape else "loss"): obj}
-    if not isinstance(obj, dict) or not all(isinstance(one, Tensor) for one in obj.values()):
-        subject = f"what {function} returned" if function else "this"
-        raise DTypeError(f"to_dot: {subject} is {_kind(obj)}; it draws {TAKEN}.")
-    if not obj:
+
+    if isinstance(obj, dict):
+        results = [(str(name), one) for name, one in obj.items()]
+    elif function and isinstance(obj, tuple | list):
+        results = [(getattr(one, "name", None) or f"out{i}", one) for i, one in enumerate(obj)]
+    else:
+        results = [
+            (getattr(obj, "name", None) or ("out" if getattr(obj, "shape", ()) else "loss"), obj)
+        ]
+    for _, one in results:
+        if not isinstance(one, Tensor):
+            subject = f"what {function} returned" if function else "this"
+            verb = "is" if one is obj else "holds something"
+            kind = type(one).__name__
+            raise DTypeError(f"to_dot: {subject} {verb} of type {kind}; it draws {TAKEN}.")
+    if not results:
         raise ArgumentError(f"to_dot: there is nothing to draw; it draws {TAKEN}.")
-    results = [(str(name), tensor) for name, tensor in obj.items()]
     return function or ", ".join(name for name, _ in results), results
-
-
-def _kind(obj: Any) -> str:
-    values = obj.values() if isinstance(obj, dict) else ()
-    strange = next((type(one).__name__ for one in values if not isinstance(one, Tensor)), None)
-    return f"a dict that holds {strange}" if strange else f"of type {type(obj).__name__}"

@@ -303,7 +303,7 @@ def op_lines(node: Node, scope: str, result: bool) -> list[tuple[str, str]]:
     lines = [("name", short(scope))] if scope else []
     lines.append(("text", text if result or not name else f"{name} = {text}"))
     if needs_order(node) and all(names := operand_names(node)):
-        lines.append(("mute", written(rule, names)))
+        lines.append(("mute", short(written(rule, names))))
     settings = [
         setting(key, rule.parameters[key], value)
         for key, value in node.params.items()
@@ -318,6 +318,15 @@ def needs_order(node: Node) -> bool:
     """Whether it matters which operand is the first, and the heading does not say it."""
     arrays = sum(map(is_array, node.inputs))
     return arrays > 1 and not node.plan.rule.commutative
+
+
+def could_be_swapped(node: Node) -> bool:
+    """Whether two operands are values of one kind, so that a reader could mistake their order."""
+    domain = node.plan.rule.domain
+    kinds = [
+        domain[min(i, len(domain) - 1)].of for i, one in enumerate(node.inputs) if is_array(one)
+    ]
+    return len(set(kinds)) < len(kinds)
 
 
 def operand_names(node: Node) -> list[str]:
@@ -444,7 +453,7 @@ def arrows_into(
     node: Node, boxes: dict[Any, Box], onward: dict[Any, Any], horizontal: bool
 ) -> Iterator[Arrow]:
     """Give an arrow for each operand of an operation, in their order."""
-    numbered = needs_order(node) and not all(operand_names(node))
+    numbered = needs_order(node) and could_be_swapped(node) and not all(operand_names(node))
     slots = set(node.plan.slots)  # the operands that get a gradient
     for slot, one in enumerate(node.inputs):
         if not is_array(one):
