@@ -328,7 +328,7 @@ def test_dashed_where_no_gradient_flows():
 
     def f(x):
         inner = tg.exp(x)
-        return tg.where(w > 0, inner * w, w)
+        return tg.where(inner > w, inner * w, w)
 
     out, _ = record(f, (x,))
     flows = {(one.tail.lines[0][1], one.head.lines[0][1]): one.gradient
@@ -337,6 +337,8 @@ def test_dashed_where_no_gradient_flows():
     assert flows[("exp", "multiply")] is False
     assert flows[("w", "multiply")] is True
     assert flows[("w", "where")] is True
+    assert flows[("w", "greater")] is False  # a comparison has no gradient
+    assert flows[("greater", "where")] is False
     dashed = {name for _, _, name in dot_edges(to_dot(out))
               if re.search(rf"id={name} .*style=dashed", to_dot(out).source)}  # fmt: skip
     assert dashed == {one.id for one in picture(out).arrows if not one.gradient}

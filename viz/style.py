@@ -48,7 +48,7 @@ LOOKS = {
     "input": _box("input", "input border", "1.3", shape="note", margin="0.16,0.06"),
     "const": _box("const", "const border", "1.3", "filled,dotted"),
     "op": _box("op", "op border", "1.1", "rounded,filled"),
-    "view": {"shape": "plain"},
+    "view": {"shape": "none", "margin": "0.06,0.02", "width": "0", "height": "0"},
     "result": _box("result", "result", "1.2", peripheries="2"),
 }
 SIZES = {"name": 11, "text": 11, "mute": 9}
