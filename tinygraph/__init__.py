@@ -21,7 +21,14 @@ from .tape import no_grad as no_grad
 from .tape import scope as scope
 from .tensor import Tensor as Tensor
 from .transforms import grad as grad
+from .transforms import hessian as hessian
+from .transforms import hvp as hvp
+from .transforms import jacobian as jacobian
+from .transforms import jvp as jvp
+from .transforms import ravel_pytree as ravel_pytree
 from .transforms import value_and_grad as value_and_grad
+from .transforms import vjp as vjp
+from .transforms import vmap as vmap
 
 _ON_USE = ("testing",)  # imported when it is first asked for
 

@@ -147,19 +147,29 @@ class Node:
 class Modes:
     """What holds while an operation runs; read once for each, never changed in place."""
 
-    __slots__ = ("everything", "recording", "scope", "transforming")
+    __slots__ = ("batches", "everything", "level", "recording", "scope", "transforming")
 
-    def __init__(self, recording: bool, everything: bool, transforming: bool, scope: Scope | None):
+    def __init__(
+        self,
+        recording: bool = True,
+        everything: bool = False,
+        transforming: bool = False,
+        scope: Scope | None = None,
+        level: int = 0,
+        batches: tuple[tuple[int, int], ...] = (),
+    ):
         self.recording = recording
         self.everything = everything  # also what depends on traced leaves without a gradient
         self.transforming = transforming  # inside a function that a transform calls
         self.scope = scope
+        self.level = level  # of the innermost transform that looks at each operation
+        self.batches = batches  # level and size of each batch that a function is mapped over
 
 
 # One for each thread and each asynchronous task, so that they do not meet in it.
 MODES: ContextVar[Modes] = ContextVar(
     "tinygraph",
-    default=Modes(True, False, False, None),  # noqa: B039 (never changed in place)
+    default=Modes(),  # noqa: B039 (never changed in place)
 )
 
 

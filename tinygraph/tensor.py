@@ -94,6 +94,8 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
         if type(x) is Tensor:
             array, node = x._data, x._node
         else:
+            if isinstance(x, Wrapped):
+                return interpret(rule, operands, params)
             array, node = read(rule, x, now.recording)
             if not rule.broadcasts and type(array) is not ndarray:
                 array = as_ndarray(array)
@@ -141,28 +143,29 @@ def unary(rule: Rule):
     """Make the function that applies a rule of one operand without parameters."""
     forward = rule.bound(numpy)
     plans: list = []
+    differentiable = rule.differentiable
 
     def call(x, /):
         now = MODES.get()
         if type(x) is Tensor:
             a, parent = x._data, x._node
         else:
+            if isinstance(x, Wrapped):
+                return interpret(rule, (x,), NONE)
             a, parent = read(rule, x, now.recording)
+        if now.everything:
+            return apply(rule, (x,), NONE)
         try:
             y = forward(a)
         except MISTAKES as error:
             raise explain(rule, (x,), NONE, error) from error
         if type(y) is not ndarray:
             y = as_ndarray(y)
-        if parent is None or not now.recording or not parent.requires_grad:
-            if now.everything and parent is not None and parent.traced:
-                return apply(rule, (x,), NONE)
+        if parent is None or not now.recording or not (parent.requires_grad and differentiable):
             return wrap(y)
         if not plans:
             plans.append(rule.plan((0,)))
         plan = plans[0]
-        if not plan.slots:  # a function that is constant between its jumps
-            return apply(rule, (x,), NONE) if now.everything else wrap(y)
         inputs = (parent,)
         return wrap(
             y,
@@ -188,29 +191,31 @@ def binary(rule: Rule, method: bool = False):
             if type(a) is Tensor:
                 x, left = a._data, a._node
             else:
+                if isinstance(a, Wrapped):
+                    return interpret(rule, (a, b), NONE)
                 x, left = read(rule, a, now.recording)
             if type(b) is Tensor:
                 z, right = b._data, b._node
             else:
+                if isinstance(b, Wrapped):
+                    return interpret(rule, (a, b), NONE)
                 z, right = read(rule, b, now.recording)
         except ForeignError:
             if method:
                 return NotImplemented
             raise
+        if now.everything:
+            return apply(rule, (a, b), NONE)
         mask = 0
         if now.recording and differentiable:
             if left is not None and left.requires_grad:
                 mask = 1
             if right is not None and right.requires_grad:
                 mask += 2
-        if mask != 3:
-            if mask:
-                if mask == 1:
-                    z, right = constant(b, z)
-                else:
-                    x, left = constant(a, x)
-            elif now.everything:
-                return apply(rule, (a, b), NONE)
+        if mask == 1:
+            z, right = constant(b, z)
+        elif mask == 2:
+            x, left = constant(a, x)
         try:
             y = forward(x, z)
         except MISTAKES as error:
@@ -275,7 +280,7 @@ class Tensor:
     Tensor([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "_data", "_node", "_source")
+    __slots__ = ("__weakref__", "_data", "_inside", "_node", "_source")
     _data: ndarray
     _node: Node | Leaf | None
     _namespace: Any  # the module of functions over Tensors; that module sets it
@@ -516,7 +521,7 @@ class Tensor:
         return self._data.tolist()
 
     def _number(self, convert: str) -> Any:
-        if self.requires_grad and MODES.get().transforming:
+        if isinstance(self, Wrapped) or (self.requires_grad and MODES.get().transforming):
             raise GraphError(
                 f"{convert}: a number would leave the function that is being differentiated "
                 "without its gradient. Keep the Tensor, or say so with .item() or .detach()."
@@ -615,11 +620,12 @@ class Tensor:
             if not numpy.can_cast(result.dtype, self.dtype, "same_kind"):
                 raise DTypeError(f"{symbol}: {self.dtype} cannot hold a result of {result.dtype}.")
             result = result.astype(self.dtype)
-        if leaf and result._node is None:
+        if leaf and result._node is None and type(result) is Tensor:
             self._become(result._data)
-        else:
-            self._data, self._node = result._data, result._node
-            self.__class__ = Tensor
+            return self
+        self.__class__, self._data, self._node = type(result), result._data, result._node
+        if isinstance(result, Wrapped):
+            self._inside = result._inside
         return self
 
     # ---- ndarray's methods; namespace.py adds those that have a rule
@@ -674,6 +680,40 @@ class Shared(Tensor):
 
     def _leaf(self) -> Leaf:
         return self._snapshot()[1]
+
+
+class Wrapped(Tensor):
+    """A Tensor inside a function that a transform looks at operation by operation.
+
+    The forward derivative and the map over a batch are such transforms: each has its own kind of
+    wrapped Tensor. An operation goes to the innermost transform among its operands, that is the one
+    of the highest level, and from there, unwrapped by one, to the next.
+    """
+
+    __slots__ = ()
+    _inside: Any
+
+    @property
+    def name(self) -> str | None:
+        """What messages and pictures call it."""
+        return self._node.name if self._node is not None else None
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        if self._node is not None:
+            self._node.name = name
+
+    def backward(self, *args: Any, **options: Any) -> None:
+        """Refuse: the gradient would end in `.grad`, where the transform cannot follow it."""
+        raise GraphError(
+            "backward: inside a function that jvp or vmap transforms, use tg.grad or tg.vjp."
+        )
+
+
+def interpret(rule: Rule, operands: tuple, params: dict) -> Tensor:
+    """Give an operation to the innermost transform among its operands."""
+    wrapped = [x for x in operands if isinstance(x, Wrapped)]
+    return max(wrapped, key=lambda x: x._inside.level)._inside.apply(rule, operands, params)
 
 
 Shared.__name__ = Shared.__qualname__ = "Tensor"
@@ -751,14 +791,21 @@ def owned(gradient: Any, seen: set[int]) -> ndarray:
 def walk_back(
     seeds: dict, order: list, *, record: bool, wanted: set | None = None, release: bool = True
 ) -> dict:
-    """Walk a graph back from Tensors at its results: on arrays, or recorded on Tensors."""
+    """Walk a graph back from Tensors at its results: on arrays, or where needed on Tensors."""
     if record:
         with modes(recording=True):
             return pull_back(
                 seeds, order, Tensor._namespace, wanted=wanted, lift=lift, release=False
             )
-    arrays = {node: seed._data for node, seed in seeds.items()}
-    return pull_back(arrays, order, numpy, wanted=wanted, release=release)
+    if all(type(seed) is Tensor and not seed.requires_grad for seed in seeds.values()):
+        arrays = {node: seed._data for node, seed in seeds.items()}
+        return pull_back(arrays, order, numpy, wanted=wanted, release=release)
+    return pull_back(seeds, order, Tensor._namespace, wanted=wanted, lift=bare, release=release)
+
+
+def bare(node: Node) -> tuple:
+    """Make what a node kept into Tensors that are constants."""
+    return tuple(wrap(one) if type(one) is ndarray else one for one in node.kept)
 
 
 def lift(node: Node) -> tuple:

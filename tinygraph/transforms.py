@@ -1,159 +1,22 @@
-"""Functions on functions: differentiate them, record them.
-
-A transform calls the function once, on variables of its own, and walks back what was recorded. What
-the walk meets decides whether anybody can differentiate the outcome in turn: only then is the walk
-itself recorded. Transforms therefore nest in any order, without numbered levels.
-"""
+"""Functions on functions: differentiate them, map them over a batch, record them."""
 
 import inspect
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import partial, wraps
+from math import prod
 from typing import Any
 
 import numpy
 
+from .batching import Mapped, batched
 from .errors import ArgumentError, DTypeError, GraphError, ShapeError
-from .rules import RULES
-from .tape import MODES, Cell, Leaf, Node, modes, reachable
-from .tensor import NONE, Shared, Tensor, array_of, owned, walk_back, wrap
+from .forward import dual, zeros
+from .reverse import Call, answer, as_tensor, holds_tensors
+from .tape import MODES, Cell, Leaf, modes, reachable
+from .tensor import Tensor, Wrapped, array_of, owned, walk_back, wrap
 from .trees import flatten, take
 
-# ---------------------------------------------------------------- one differentiated call
-
-
-def variable(x: Any, what: str) -> Tensor:
-    """Return a Tensor to differentiate by, with the values of an argument.
-
-    It is a result, not a leaf, so that a function may change it in place. Its operand is the
-    argument's own node, which ties it to the graph around the transform, or else a new leaf.
-    """
-    source = None
-    if isinstance(x, Tensor):
-        values, source = x._snapshot() if isinstance(x, Shared) else (x._data, x._node)
-    else:
-        values = array_of(float(x) if type(x) is int else x, copy=True)
-    if values.dtype.kind not in "fc":
-        raise DTypeError(
-            f"{what} has dtype {values.dtype}, and only floating point numbers have gradients. "
-            "Use .astype('float64') on it, or leave it out of argnums."
-        )
-    name = source.name if source is not None else None
-    if source is None or not (source.requires_grad or source.traced):
-        source = Leaf(values, Cell(name), requires_grad=True, traced=True)
-    parents = (source,) if source.requires_grad else ()
-    node = Node(
-        RULES["positive"].plan((0,) if parents else ()), (source,), parents, (), NONE,
-        source.position + 1, values, MODES.get().scope,
-    )  # fmt: skip
-    node.requires_grad = True
-    node.name = name
-    node.cell = Cell()  # so that a backward inside the function finds where to put its gradient
-    return wrap(values, node)
-
-
-class Call:
-    """One call of a function on variables, and the walk back from what it returned.
-
-    Parameters
-    ----------
-    name : str
-        What messages call the transform.
-    f : callable
-    args, options : tuple, dict
-        The arguments to call it with.
-    argnums : int or tuple of int
-        Which positional arguments to differentiate by: trees of floating point numbers.
-
-    Attributes
-    ----------
-    out : object
-        What the function returned.
-    """
-
-    def __init__(
-        self, name: str, f: Callable, args: tuple, options: dict, argnums: int | Iterable[int]
-    ):
-        self.name = name
-        self.only = isinstance(argnums, int)
-        self.trees: list[tuple[int, Callable]] = []  # how many leaves, and what joins them
-        self.given: list[Any] = []
-        self.variables: list[Tensor] = []
-        inside = list(args)
-        for place in (argnums,) if isinstance(argnums, int) else tuple(argnums):
-            if not -len(args) <= place < len(args):
-                raise ArgumentError(
-                    f"{name}: argnums={argnums!r}, but the function was called with {len(args)} "
-                    "positional arguments."
-                )
-            leaves, join = flatten(args[place])
-            variables = [variable(one, f"{name}: argument {place}") for one in leaves]
-            self.trees.append((len(leaves), join))
-            self.given += leaves
-            self.variables += variables
-            inside[place] = join(variables)
-        self.nodes = [one._node for one in self.variables]
-        leaves = [node.inputs[0] for node in self.nodes]
-        own = [
-            leaf
-            for leaf, given in zip(leaves, self.given, strict=True)
-            if not isinstance(given, Tensor) or leaf is not given._node
-        ]
-        self.linked = len(own) < len(leaves)  # some argument is part of a graph outside
-        self.tensors = any(isinstance(one, Tensor) for one in flatten((args, options))[0])
-        with modes(recording=True, transforming=True):
-            self.out = f(*inside, **options)
-        for leaf in own:
-            leaf.traced = False  # what leaks out of the call is nobody's variable any more
-
-    def walk(self, results: list[Tensor]) -> None:
-        """Find what lies between the variables and the results, and whether to record the walk."""
-        met = reachable([one._node for one in results if one.requires_grad], stops=self.nodes)
-        self.between = set(self.nodes)
-        for node in reversed(met):
-            if any(parent in self.between for parent in node.parents):
-                self.between.add(node)
-        self.order = [node for node in met if node in self.between]
-        captured = [node for node in met if node.plan is None]  # leaves of the graph outside
-        outside = MODES.get()
-        self.record = outside.recording and (
-            self.linked
-            or outside.everything
-            or any(leaf.traced for leaf in captured)
-            or (self.tensors and bool(captured))
-        )
-
-    def pull(self, seeds: dict, release: bool = True) -> Any:
-        """Return the gradients that reach the variables, like the arguments; zeros for none."""
-        seeds = {node: seed for node, seed in seeds.items() if node in self.between}
-        arrived = walk_back(
-            seeds, self.order, record=self.record, wanted=self.between, release=release
-        )
-        seen = {id(seed._data) for seed in seeds.values()}
-        gradients = []
-        for node, given in zip(self.nodes, self.given, strict=True):
-            gradient = arrived.get(node)
-            if gradient is None:
-                gradient = numpy.zeros(node.shape, node.dtype)
-            if not isinstance(gradient, Tensor):
-                gradient = wrap(owned(gradient, seen))
-            as_tensor = isinstance(given, Tensor) or gradient.requires_grad
-            gradients.append(gradient if as_tensor else gradient._data)
-        rest = iter(gradients)
-        joined = tuple(join(take(rest, count)) for count, join in self.trees)
-        return joined[0] if self.only else joined
-
-    def outward(self, tree: Any) -> Any:
-        """Return results as the caller gets them: recorded only if the walk was."""
-
-        def one(leaf: Any) -> Any:
-            if not isinstance(leaf, Tensor):
-                return leaf
-            if self.record and leaf.requires_grad:
-                return leaf
-            return wrap(leaf._data) if self.tensors else leaf.numpy()
-
-        leaves, join = flatten(tree)
-        return join(map(one, leaves))
+# ---------------------------------------------------------------- gradients
 
 
 def pair(name: str, out: Any) -> tuple[Any, Any]:
@@ -181,9 +44,6 @@ def scalar(name: str, value: Any) -> Tensor:
             "gradients."
         )
     return value
-
-
-# ---------------------------------------------------------------- gradients
 
 
 def value_and_grad(
@@ -233,10 +93,14 @@ def value_and_grad(
         done = Call(name, f, args, options, argnums)
         value, aux = pair(name, done.out) if has_aux else (done.out, None)
         value = scalar(name, value)
-        done.walk([value])
-        gradient = done.pull({value._node: wrap(numpy.ones(value.shape, value.dtype))})
+        done.look([value])
+        seed = wrap(numpy.ones(value.shape, value.dtype))
+        gradient = done.gradients([value], [seed], release=True)
         value = done.outward(value)
-        return ((value, done.outward(aux)) if has_aux else value), gradient
+        return (
+            (value, done.outward(aux)) if has_aux else value,
+            gradient[0] if done.only else gradient,
+        )
 
     return call
 
@@ -292,6 +156,434 @@ def gradients(result: Tensor, tensors: Iterable[Tensor]) -> list[numpy.ndarray]:
         owned(arrived[one._node], seen) if one._node in arrived else numpy.zeros_like(one._data)
         for one in tensors
     ]
+
+
+# ---------------------------------------------------------------- any shape: vjp and jvp
+
+
+def tensors_of(name: str, tree: Any) -> tuple[list[Tensor], Callable]:
+    """Return what a function returned as Tensors, and what joins others like it."""
+    leaves, join = flatten(tree)
+    return [one if isinstance(one, Tensor) else wrap(array_of(one)) for one in leaves], join
+
+
+def like(name: str, what: str, given: Any, expected: list[Tensor]) -> list[Tensor]:
+    """Return a tree's leaves as Tensors, of the shapes and dtypes of some others."""
+    leaves = [as_tensor(one) for one in flatten(given)[0]]
+    if len(leaves) != len(expected):
+        raise ShapeError(f"{name}: {len(leaves)} {what} were given for {len(expected)} arrays.")
+    for i, (one, other) in enumerate(zip(leaves, expected, strict=True)):
+        if one.shape != other.shape:
+            raise ShapeError(
+                f"{name}: {what} {i} has shape {one.shape}, and what it belongs to {other.shape}."
+            )
+        if one.dtype != other.dtype:
+            if not numpy.can_cast(one.dtype, other.dtype, "same_kind"):
+                raise DTypeError(
+                    f"{name}: {what} {i} is {one.dtype}, and what it belongs to {other.dtype}."
+                )
+            leaves[i] = one.astype(other.dtype)
+    return leaves
+
+
+def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
+    """Return the value of a function, and the function that pulls gradients of it back.
+
+    Parameters
+    ----------
+    f : callable
+        Returns an array, or nested dicts, lists, tuples and dataclasses of arrays.
+    *primals : array_like or trees of them
+        Its arguments, floating point.
+
+    Returns
+    -------
+    out
+        What `f` returned.
+    pullback : callable
+        ``pullback(g)``, where `g` is structured like `out`, returns a tuple: for each primal its
+        product with the transposed Jacobian. It can be called any number of times.
+
+    Raises
+    ------
+    ShapeError
+        From `pullback`, if `g` is not structured or shaped like `out`.
+    DTypeError
+        If a primal is not floating point.
+
+    Examples
+    --------
+    >>> import tinygraph as tg
+    >>> out, pullback = tg.vjp(lambda x, y: x * y, 2.0, 3.0)
+    >>> pullback(1.0)
+    (array(3.), array(2.))
+    """
+    call = Call("vjp", f, primals, {}, range(len(primals)))
+    results, _ = tensors_of("vjp", call.out)
+    call.look(results)
+
+    def pullback(g: Any) -> tuple:
+        return call.gradients(results, like("pullback", "gradient", g, results))
+
+    return call.outward(call.out), pullback
+
+
+def jvp(f: Callable, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+    """Return the value of a function, and how it changes along a direction.
+
+    The tangent is computed operation by operation, next to the value: memory does not grow with
+    the length of the computation.
+
+    Parameters
+    ----------
+    f : callable
+        Returns an array, or nested dicts, lists, tuples and dataclasses of arrays.
+    primals, tangents : tuple
+        Its arguments, and a direction structured like them. Floating point.
+
+    Returns
+    -------
+    out, tangent
+        What `f` returned, and the product of the Jacobian with the direction.
+
+    Raises
+    ------
+    ShapeError
+        If the tangents are not structured or shaped like the primals.
+    DTypeError
+        If a primal is not floating point.
+
+    Examples
+    --------
+    >>> import tinygraph as tg
+    >>> tg.jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 0.0))
+    (array(6.), array(3.))
+    """
+    if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
+        raise ArgumentError("jvp: primals and tangents are tuples; of one argument, (x,) and (v,).")
+    leaves, join = flatten(tuple(primals))
+    values = [as_tensor(one) for one in leaves]
+    for i, one in enumerate(values):
+        if one.dtype.kind not in "fc":
+            raise DTypeError(
+                f"jvp: primal {i} has dtype {one.dtype}, and only floating point numbers have "
+                "derivatives. Use .astype('float64') on it."
+            )
+    directions = like("jvp", "tangent", tuple(tangents), values)
+    level = MODES.get().level + 1
+    with modes(level=level, recording=True, transforming=True):
+        out = f(*join(map(partial(dual, level), values, directions)))
+    results, join = tensors_of("jvp", out)
+    split = [
+        one._inside.parts
+        if isinstance(one, Wrapped) and one._inside.level == level
+        else (one, zeros(one))
+        for one in results
+    ]
+    tensors = holds_tensors(primals, tangents)
+    return tuple(join(answer(one, tensors) for one in part) for part in zip(*split, strict=True))
+
+
+def jacobian(f: Callable, argnums: int | tuple[int, ...] = 0) -> Callable:
+    """Return a function that computes the derivative of every entry of `f` by every input.
+
+    If `f` has at most as many entries as its argument, gradients of all of them are pulled back in
+    one batched walk; otherwise the derivatives along all inputs are computed in one batched run.
+
+    Parameters
+    ----------
+    f : callable
+        Returns an array, or nested dicts, lists, tuples and dataclasses of arrays.
+    argnums : int or tuple of int
+        The positional arguments to differentiate by.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `f`. Returns an array of shape ``out.shape + in.shape``: for a tree
+        of results a tree of them, for each, if the argument is a tree, again a tree.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tinygraph as tg
+    >>> tg.jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+
+    @wraps(f)
+    def call(*args: Any, **options: Any) -> Any:
+        done = Call("jacobian", f, args, options, argnums)
+        results, join = tensors_of("jacobian", done.out)
+        done.look(results)
+        inputs, outputs = (
+            sum(prod(one.shape) for one in several) for several in (done.variables, results)
+        )
+        if outputs <= inputs:
+            columns = backwards(done, results)
+        else:
+            columns = forwards(done, f, args, options, argnums)
+        tensors = [isinstance(one, Tensor) for one in done.given]
+
+        def rows(row: list[Tensor]) -> Any:
+            answers = iter(map(answer, row, tensors))
+            trees = tuple(join_one(take(answers, count)) for count, join_one in done.trees)
+            return trees[0] if done.only else trees
+
+        return join(map(rows, columns))
+
+    return call
+
+
+def basis(tensors: list[Tensor]) -> list[Tensor]:
+    """Return, for each entry of some Tensors, the direction in which only it changes."""
+    total = sum(one.size for one in tensors)
+    start, found = 0, []
+    for one in tensors:
+        block = numpy.zeros((total, one.size), one.dtype)
+        block[start : start + one.size] = numpy.eye(one.size, dtype=one.dtype)
+        start += one.size
+        found.append(wrap(block.reshape(total, *one.shape)))
+    return found
+
+
+def cut(stacked: Tensor, like: list[Tensor]) -> list[Tensor]:
+    """Cut what was stacked over a basis into a piece for each Tensor of the basis."""
+    pieces, start = [], 0
+    for one in like:
+        piece = stacked[start : start + one.size]
+        pieces.append(piece.reshape(one.shape + stacked.shape[1:]))
+        start += one.size
+    return pieces
+
+
+def backwards(call: Call, results: list[Tensor]) -> list[list[Tensor]]:
+    """Return for each result the derivatives by each variable, from one batched walk back."""
+
+    def pulled(*seeds: Tensor) -> list[Tensor]:
+        found = call.pull(results, list(seeds), call.variables)
+        return [
+            zeros(variable) if one is None else one
+            for one, variable in zip(found, call.variables, strict=True)
+        ]
+
+    stacked = vmap(pulled)(*basis(results))
+    return list(zip(*(cut(one, results) for one in stacked), strict=True))
+
+
+def forwards(
+    call: Call, f: Callable, args: tuple, options: dict, argnums: int | Iterable[int]
+) -> list[list[Tensor]]:
+    """Return for each result the derivatives by each variable, from one batched run."""
+    places = [argnums] if isinstance(argnums, int) else list(argnums)
+    values = [as_tensor(one) for one in call.given]
+
+    def moved(*leaves: Tensor) -> Any:
+        inside, rest = list(args), iter(leaves)
+        for place, (count, join) in zip(places, call.trees, strict=True):
+            inside[place] = join(take(rest, count))
+        return flatten(f(*inside, **options))[0]
+
+    def along(*directions: Tensor) -> Any:
+        return jvp(moved, tuple(values), directions)[1]
+
+    found = []
+    for stacked in vmap(along)(*basis(values)):
+        pieces = cut(stacked, values)
+        found.append(
+            [last_axes_first(one, value.ndim) for one, value in zip(pieces, values, strict=True)]
+        )
+    return found
+
+
+def last_axes_first(x: Tensor, count: int) -> Tensor:
+    """Move the first axes of a Tensor behind the others."""
+    return x.transpose((*range(count, x.ndim), *range(count)))
+
+
+def hessian(f: Callable, argnums: int | tuple[int, ...] = 0) -> Callable:
+    """Return a function that computes the second derivatives of a function of one number.
+
+    Takes what `jacobian` takes; it is the jacobian of the gradient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tinygraph as tg
+    >>> tg.hessian(lambda x: x[0] * x[1] ** 2)(np.array([1.0, 2.0]))
+    array([[0., 4.],
+           [4., 2.]])
+    """
+    return jacobian(grad(f, argnums), argnums)
+
+
+def hvp(f: Callable, primals: tuple, tangents: tuple) -> Any:
+    """Return the product of the second derivatives of a function with a direction.
+
+    It is the gradient of the derivative along the direction; the matrix itself is never made.
+
+    Parameters
+    ----------
+    f : callable
+        Returns one floating point number.
+    primals, tangents : tuple
+        Its arguments, and a direction structured like them.
+
+    Returns
+    -------
+    array, or tuple
+        Structured like the only primal; for several a tuple.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tinygraph as tg
+    >>> tg.hvp(lambda x: (x ** 3).sum(), (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))
+    array([ 6., 12.])
+    """
+    if not isinstance(primals, tuple | list):
+        primals, tangents = (primals,), (tangents,)
+
+    def slope(*inside: Any) -> Any:
+        return jvp(f, inside, tangents)[1]
+
+    return grad(slope, 0 if len(primals) == 1 else tuple(range(len(primals))))(*primals)
+
+
+# ---------------------------------------------------------------- over a batch
+
+
+def vmap(f: Callable, in_axes: Any = 0, out_axes: int = 0) -> Callable:
+    """Return a function that applies `f` to every example of a batch at once.
+
+    Parameters
+    ----------
+    f : callable
+        Takes one example and returns arrays, or nested dicts, lists, tuples and dataclasses of
+        them. Values cannot be read inside: they differ from example to example.
+    in_axes : int, None, or tuple of them
+        For each positional argument the axis along which the examples lie; None for what is the
+        same for all of them. For an argument that is a tree, it holds for all of its leaves.
+    out_axes : int
+        Along which axis the results are put together.
+
+    Returns
+    -------
+    callable
+        Takes the batch. Keyword arguments reach `f` as they are.
+
+    Raises
+    ------
+    ShapeError
+        If the arguments hold different numbers of examples.
+    GraphError
+        If `f` reads a value, as ``if x > 0`` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tinygraph as tg
+    >>> tg.vmap(lambda x, w: (x * w).sum(), in_axes=(0, None))(np.eye(2), np.array([3.0, 4.0]))
+    array([3., 4.])
+    """
+
+    @wraps(f)
+    def call(*args: Any, **options: Any) -> Any:
+        axes = in_axes if isinstance(in_axes, tuple | list) else (in_axes,) * len(args)
+        if len(axes) != len(args):
+            raise ArgumentError(f"vmap: {len(axes)} in_axes for {len(args)} arguments.")
+        now = MODES.get()
+        level, size = now.level + 1, None
+        inside = []
+        for place, (arg, axis) in enumerate(zip(args, axes, strict=True)):
+            if axis is None:
+                inside.append(arg)
+                continue
+            leaves, join = flatten(arg)
+            examples = []
+            for one in map(as_tensor, leaves):
+                if not -one.ndim <= axis < one.ndim:
+                    raise ShapeError(
+                        f"vmap: argument {place} of shape {one.shape} has no axis {axis} to map "
+                        "over; in_axes=None passes it as it is."
+                    )
+                if size not in (None, one.shape[axis]):
+                    raise ShapeError(
+                        f"vmap: argument {place} holds {one.shape[axis]} examples along axis "
+                        f"{axis}, another one {size}."
+                    )
+                size = one.shape[axis]
+                examples.append(moved_axis(one, axis, 0))
+            inside.append(join(batched(level, size, one) for one in examples))  # type: ignore[arg-type]
+        if size is None:
+            raise ArgumentError("vmap: there is nothing to map over: every in_axes is None.")
+        map_of_all = Mapped(level, size)
+        with modes(level=level, transforming=True, batches=(*now.batches, map_of_all)):
+            results, join = tensors_of("vmap", f(*inside, **options))
+            whole = [map_of_all.spread(one)._inside.parts[0] for one in results]
+        tensors = holds_tensors(args, options)
+        return join(answer(moved_axis(one, 0, out_axes), tensors) for one in whole)
+
+    return call
+
+
+def moved_axis(x: Tensor, source: int, target: int) -> Tensor:
+    """Move one axis of a Tensor to another place."""
+    source, target = source % x.ndim, target % x.ndim
+    if source == target:
+        return x
+    axes = [i for i in range(x.ndim) if i != source]
+    axes.insert(target, source)
+    return x.transpose(axes)
+
+
+def ravel_pytree(tree: Any) -> tuple[Any, Callable]:
+    """Return the entries of a tree of arrays as one vector, and the function that undoes it.
+
+    Parameters
+    ----------
+    tree : array_like, or nested dicts, lists, tuples and dataclasses of them
+        Floating point.
+
+    Returns
+    -------
+    vector : ndarray or Tensor
+        All entries, one leaf after the other. A Tensor, recorded, if there is one in the tree.
+    unravel : callable
+        Takes a vector of that length; returns a tree like the first, each leaf with its own dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tinygraph as tg
+    >>> vector, unravel = tg.ravel_pytree({"W": np.eye(2), "b": np.zeros(1)})
+    >>> vector
+    array([1., 0., 0., 1., 0.])
+    >>> unravel(vector)["b"]
+    array([0.])
+    """
+    leaves, join = flatten(tree)
+    tensors = [as_tensor(one) for one in leaves]
+    given = holds_tensors(tree)
+    if tensors:
+        vector = Tensor._namespace.concat([one.reshape(-1) for one in tensors])
+    else:
+        vector = wrap(numpy.zeros(0))
+    size = sum(one.size for one in tensors)
+
+    def unravel(vector: Any) -> Any:
+        flat = as_tensor(vector)
+        if flat.shape != (size,):
+            raise ShapeError(f"unravel: a vector of shape {(size,)} is wanted, not {flat.shape}.")
+        parts, start = [], 0
+        for one in tensors:
+            part = flat[start : start + one.size].reshape(one.shape)
+            start += one.size
+            parts.append(part if part.dtype == one.dtype else part.astype(one.dtype))
+        return join(answer(one, isinstance(vector, Tensor)) for one in parts)
+
+    return answer(vector, given), unravel
 
 
 # ---------------------------------------------------------------- recording for others to read

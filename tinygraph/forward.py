@@ -1,0 +1,162 @@
+"""Forward mode: each operation also computes how its result changes along a direction.
+
+A value with a tangent is a `Dual`. Nothing else is kept, so the memory does not grow with the
+length of a computation. What an operation does to tangents follows from its entry in the table: an
+elementwise vjp multiplies each entry by a derivative, which serves forwards as it does backwards; a
+linear function treats tangents as it treats values; for the rest, the vjp is differentiated in its
+turn, since it is linear in its gradient, with the transposed matrix.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy
+
+from .reverse import Call, as_tensor, outermost
+from .rules import Kind, Rule
+from .tape import MODES
+from .tensor import Tensor, Wrapped, apply, wrap
+
+
+class Tangent:
+    """What is inside a `Dual`: the level of its transform, the value, the tangent."""
+
+    __slots__ = ("level", "parts")
+
+    def __init__(self, level: int, primal: Tensor, tangent: Tensor):
+        self.level = level
+        self.parts = (primal, tangent)
+
+    def remake(self, primal: Tensor, tangent: Tensor) -> Tensor:
+        """Return a Dual of the same level with other parts."""
+        return dual(self.level, primal, tangent)
+
+    def split(self, x: Any) -> tuple[Any, Tensor | None]:
+        """Return the value and the tangent at this level; None for a constant."""
+        if isinstance(x, Wrapped) and x._inside.level == self.level:
+            return x._inside.parts
+        return x, None
+
+    def rewrap(self, make: Callable, *several: Tensor) -> Tensor:
+        """Make something, in a linear way, of what is inside some Tensors; stay outside of it."""
+        primals, tangents = zip(*map(self.split, several), strict=True)
+        directions = (
+            zeros(x) if one is None else one for x, one in zip(primals, tangents, strict=True)
+        )
+        return self.remake(make(*primals), make(*directions))
+
+    def apply(self, rule: Rule, operands: tuple, params: dict) -> Tensor:
+        """Apply a rule to the values, and to the tangents what follows from its entry."""
+        primals, tangents = zip(*map(self.split, operands), strict=True)
+        y = apply(rule, primals, params)
+        if not MODES.get().recording or y.dtype.kind not in "fc":
+            return y
+        tangent = push(rule, primals, tangents, y, params)
+        return y if tangent is None else self.remake(y, tangent)
+
+    def pull(self, call: Call, results: list, seeds: list, variables: list) -> list[Tensor | None]:
+        """Pull gradients with their tangents: the tangent of a gradient is one of the tangent."""
+        bases = [self.split(one)[0] for one in variables]
+        first, second = [], []
+        for result, seed in zip(results, seeds, strict=True):
+            (y, dy), (g, dg) = self.split(result), self.split(seed)
+            first.append((y, g))
+            if dy is not None:
+                second.append((dy, g))
+            if dg is not None:
+                second.append((y, dg))
+        gradients = call.pull(*map(list, zip(*first, strict=True)), bases)
+        if not second:
+            return gradients
+        tangents = call.pull(*map(list, zip(*second, strict=True)), bases)
+        return [
+            one if tangent is None else self.remake(zeros(tangent) if one is None else one, tangent)
+            for one, tangent in zip(gradients, tangents, strict=True)
+        ]
+
+
+class Dual(Wrapped):
+    """A Tensor with a tangent: how it changes along the direction of a `jvp`."""
+
+    __slots__ = ()
+    _inside: Tangent
+
+    def __repr__(self) -> str:
+        return f"{self._inside.parts[0]!r} with tangent {self._inside.parts[1]!r}"
+
+
+def dual(level: int, primal: Tensor, tangent: Tensor) -> Tensor:
+    """Return a value with a tangent; wrappings of higher levels stay outside."""
+    higher = outermost((primal, tangent), level)
+    if higher is not None:
+        return higher.rewrap(partial(dual, level), primal, tangent)
+    result: Any = wrap(primal._data, primal._node)
+    result.__class__ = Dual
+    result._inside = Tangent(level, primal, tangent)
+    return result
+
+
+def zeros(like: Tensor) -> Tensor:
+    """Return zeros of the shape and dtype of a Tensor."""
+    return wrap(numpy.zeros(like.shape, like.dtype))
+
+
+# ---------------------------------------------------------------- tangents through one operation
+
+
+def push(rule: Rule, primals: tuple, tangents: tuple, y: Tensor, params: dict) -> Tensor | None:
+    """Return the tangent of a result, or None where nothing gets through."""
+    vjps = rule.vjp * len(primals) if rule.variadic else rule.vjp
+    moving = [i for i, one in enumerate(tangents) if one is not None and vjps[i] is not None]
+    if not moving:
+        return None
+    if rule.kind is Kind.LINEAR:
+        directions = (
+            zeros(as_tensor(x)) if one is None else one
+            for x, one in zip(primals, tangents, strict=True)
+        )
+        return apply(rule, tuple(directions), params)
+    parts = []
+    for i in moving:
+        if rule.kind is Kind.BILINEAR:
+            parts.append(apply(rule, (*primals[:i], tangents[i], *primals[i + 1 :]), params))
+        elif rule.kind is Kind.ELEMENTWISE:
+            parts.append(formula(rule, i, tangents[i], primals, y, params))
+        else:
+            parts.append(transposed(rule, i, tangents[i], primals, y, params))
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    xp = Tensor._namespace
+    if total.shape != y.shape:
+        total = xp.broadcast_to(total, y.shape)
+    return total if total.dtype == y.dtype else xp.astype(total, y.dtype)
+
+
+def formula(rule: Rule, slot: int, g: Any, operands: tuple, y: Tensor, params: dict) -> Tensor:
+    """Evaluate the vjp of one operand on Tensors."""
+    xp = Tensor._namespace
+    known = {"xp": xp, "g": g, "y": y, **rule.defaults, **params}
+    known.update(zip(rule.operands, operands, strict=True))
+    for name in rule.reads[slot]:
+        if name == "r":
+            known["r"] = rule.residual(xp, *operands, **params)  # type: ignore[misc]
+        elif name.endswith("_shape"):
+            known[name] = known[name.removesuffix("_shape")].shape
+    return rule.vjp[slot](*[known[name] for name in rule.reads[slot]])  # type: ignore[misc]
+
+
+def transposed(
+    rule: Rule, slot: int, tangent: Tensor, operands: tuple, y: Tensor, params: dict
+) -> Tensor:
+    """Return J·t from the vjp g ↦ Jᵀ·g: its own vjp is t ↦ J·t, at any g."""
+    operands = tuple(map(as_tensor, operands))
+
+    def vjp(g: Tensor) -> Tensor:
+        return formula(rule, slot, g, operands, y, params)
+
+    call = Call(rule.name, vjp, (zeros(y),), {}, 0)
+    call.look([call.out])
+    (pulled,) = call.pull([call.out], [tangent], call.variables)
+    return zeros(y) if pulled is None else pulled
