@@ -14,7 +14,7 @@ import tinygraph as tg
 from tinygraph.errors import FileError, MissingDependencyError
 from tinygraph.viz import render
 from tinygraph.viz.engine import write
-from tinygraph.viz.style import PALETTE
+from tinygraph.viz.style import LIGHT
 
 from . import by_hand
 from .data import load_mnist
@@ -130,8 +130,8 @@ def check_gradients(seed: int, x: np.ndarray, t: np.ndarray) -> dict[str, dict[s
             line += f"shape {theirs[key].shape}, not {number.shape}"
         print(f"   {key:6}{line}".rstrip())
     print(
-        "\n   The notebook's gradient() returns dW where db belongs. NumPy broadcasts the two\n"
-        "   shapes in the difference, so that its mean alone looked like a small error."
+        "\n   The notebook's gradient() returns dW where db belongs. NumPy broadcasts the\n"
+        "   difference of the two shapes, and its mean looked like a small error."
     )
     return found
 
@@ -178,9 +178,7 @@ def train(
         }
         history.append(now)
         if epoch in REPORTED:
-            say(
-                f"   {epoch:5}  {loss:7.4f}  {now['accuracy']:8.4f}  {now['test accuracy']:14.4f}"
-            )
+            say(f"   {epoch:5}  {loss:7.4f}  {now['accuracy']:8.4f}  {now['test accuracy']:14.4f}")
     return network, history
 
 
@@ -204,22 +202,17 @@ def draw_curve(history: list[dict[str, float]], path: Path) -> None:
         raise MissingDependencyError(
             "It needs the package matplotlib: pip install matplotlib"
         ) from error
-    trained, tested = PALETTE["input border"][0], PALETTE["param border"][0]
+    trained, tested = LIGHT["input border"], LIGHT["param border"]
     epochs = range(1, len(history) + 1)
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(epochs, [now["loss"] for now in history], color=trained)
     left.set(title="loss on the training images", ylim=(0, None))
-    right.plot(
-        epochs, [now["accuracy"] for now in history], color=trained, label="training images"
-    )
-    right.plot(
-        epochs,
-        [now["test accuracy"] for now in history],
-        color=tested,
-        linestyle="--",
-        label="test images, never trained on",
-    )
+    for kind, look in (
+        ("accuracy", {"color": trained, "label": "training images"}),
+        ("test accuracy", {"color": tested, "linestyle": "--", "label": "test images, never seen"}),
+    ):
+        right.plot(epochs, [now[kind] for now in history], **look)
     right.set(title="accuracy", ylim=(None, 1))
     right.legend(loc="lower right", frameon=False)
     for axes in (left, right):

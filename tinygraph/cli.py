@@ -8,9 +8,8 @@ from pathlib import Path
 from .errors import TinygraphError
 
 SHADOWED = (
-    "tinygraph: this tinygraph/ lies in a source folder and has no models beside it; a package "
-    "that is installed as well is hidden by it. Run pip install -e . in the source folder, or the "
-    "command from another folder."
+    "tinygraph: the tinygraph/ of this source folder was found before an installed one, and its "
+    "models are not beside it. Run pip install -e . here, or the command from another folder."
 )
 
 

@@ -1,0 +1,9 @@
+"""What holds for all tests."""
+
+import os
+
+# Before NumPy is loaded, here and in the processes that the tests start: where several of them
+# share the cores, the threads of their matrix products wait for each other, ten times as long as
+# the products take.
+for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
