@@ -1,6 +1,14 @@
 """Check gradients: numerical derivatives, a checker, strategies for property tests."""
 
-from ..errors import GradientError
-from .numerical import numerical_gradient
+from importlib import import_module as _import_module
+from typing import Any as _Any
 
-__all__ = ["GradientError", "numerical_gradient"]
+from ..errors import GradientError as GradientError
+from .check import check_grads as check_grads
+from .numerical import numerical_gradient as numerical_gradient
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "strategies":  # imports Hypothesis
+        return _import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

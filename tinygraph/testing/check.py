@@ -6,7 +6,7 @@ from typing import Any
 import numpy
 
 from ..errors import ArgumentError, DTypeError, GradientError
-from ..namespace import asarray
+from ..namespace import asarray, tensor
 from ..tensor import Tensor
 from ..transforms import grad
 from ..trees import flatten
@@ -14,7 +14,7 @@ from .numerical import derivatives
 
 MODES = ("rev",)  # the ways to differentiate that can be checked
 SAFETY = 10  # how many times the estimated numerical error a difference may be
-BLUR = 1e-3  # of the largest entry: a numerical derivative less certain than that judges nothing
+BLUR = 1e-3  # of the gradient or the value: a numerical derivative less certain judges nothing
 SHOWN = 5  # rows of a report
 
 
@@ -89,7 +89,7 @@ def check_grads(
         for i, place in enumerate(places):
             numerical, error = derivatives(bound(function, wide, i), wide[i])
             title = f"derivative {derivative} by {place}"
-            judge(title, analytic[i], numerical, error, tolerances)
+            judge(title, analytic[i], numerical, error, abs(function(*wide).item()), tolerances)
         function = weighted(gradient)
 
     if exact is not None and any(leaf.dtype != numpy.float64 for leaf in leaves):
@@ -100,7 +100,7 @@ def check_grads(
             title = f"derivative 1 by {place} in {leaf.dtype}, beside that in float64"
             largest = numpy.max(numpy.abs(fine), initial=0.0)
             error = numpy.full(fine.shape, eps**0.5 * (1 + largest) / SAFETY)
-            judge(title, rough, fine, error, tolerances)
+            judge(title, rough, fine, error, 1.0, tolerances)
 
 
 # ---------------------------------------------------------------- a function of arrays to a number
@@ -143,14 +143,18 @@ def weighted(f: Callable) -> Callable:
     The weights are random, so that no error in a gradient is likely to cancel or to hide.
     """
 
+    known: dict[tuple, Tensor] = {}
+
     def total(*args: Any) -> Any:
-        rng = numpy.random.default_rng(0)
-        parts = [one for one in flatten(f(*map(asarray, args)))[0]]
         sums = []
-        for part in map(asarray, parts):
+        for i, part in enumerate(map(asarray, flatten(f(*map(asarray, args)))[0])):
             if part.dtype.kind == "f":
-                weights = rng.uniform(0.5, 1.5, part.shape) * rng.choice([-1.0, 1.0], part.shape)
-                sums.append((part * asarray(weights, dtype=part.dtype)).sum())
+                key = (i, part.shape, part.dtype)
+                if key not in known:
+                    rng = numpy.random.default_rng(i)
+                    sizes, signs = rng.uniform(0.5, 1.5, part.shape), rng.integers(2, size=part.shape)
+                    known[key] = tensor(sizes * (2 * signs - 1), dtype=part.dtype)
+                sums.append((part * known[key]).sum())
         if not sums:
             raise DTypeError("check_grads: the function returned nothing of a real floating dtype.")
         result = sums[0]
@@ -174,9 +178,13 @@ def judge(
     analytic: numpy.ndarray,
     numerical: numpy.ndarray,
     error: numpy.ndarray,
+    value: float,
     tolerances: tuple[float | None, float | None],
 ) -> None:
-    """Raise a GradientError if two gradients differ by more than the error of the second."""
+    """Raise a GradientError if two gradients differ by more than the error of the second.
+
+    `value` is the size of the function, to which the error of a gradient of 0 is compared.
+    """
     rtol, atol = tolerances
     exact = float(numpy.finfo(numpy.float64).eps)
     rtol = exact**0.5 if rtol is None else rtol
@@ -191,7 +199,7 @@ def judge(
 
     with numpy.errstate(invalid="ignore"):
         difference = numpy.abs(values - numerical)
-    vague = ~(error <= BLUR * largest + floor)
+    vague = ~(error <= BLUR * max(largest, value))
     wrong = ~vague & ~(difference <= allowed + rtol * numpy.abs(numerical) + atol * largest)
     for mask, verdict in ((wrong, "differ"), (vague, "cannot be judged")):
         if mask.any():

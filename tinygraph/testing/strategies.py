@@ -1,0 +1,346 @@
+"""Hypothesis strategies: arrays by shape, dtype and domain, and valid arguments of any rule.
+
+All that is drawn for a rule follows from its entry in the table: shapes from its `shapes`, values
+from its `domain`, parameters from what they are said to mean.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+try:
+    from hypothesis import strategies as st
+    from hypothesis.extra import numpy as hnp
+except ImportError as error:
+    from ..errors import MissingDependencyError
+
+    raise MissingDependencyError(
+        'tinygraph.testing.strategies needs Hypothesis: pip install "tinygraph-autograd[test]"'
+    ) from error
+
+from ..rules import Domain, Parameter, Rule, Shapes
+
+REACH = 4.0  # how far from 0, or from the bound of a domain, values are drawn
+MARGIN = 0.125  # how far they keep from bounds and from excluded points
+MAX_NDIM = 3
+MAX_SIDE = 3
+DTYPES = (numpy.dtype("float64"), numpy.dtype("float32"))
+
+# ---------------------------------------------------------------- values
+
+
+def intervals(domain: Domain) -> list[tuple[float, float]]:
+    """Return closed intervals of moderate numbers inside a domain, away from its edges.
+
+    Examples
+    --------
+    >>> intervals(Domain(low=0.0).without(2.0))
+    [(0.125, 1.875), (2.125, 4.0)]
+    """
+    low, high = domain.low, domain.high
+    if math.isinf(low):
+        low = -REACH if math.isinf(high) else min(-REACH, high - REACH)
+    if math.isinf(high):
+        high = max(REACH, low + REACH)
+    edges = [low, *sorted(point for point in domain.excluded if low < point < high), high]
+    found = []
+    for left, right in zip(edges, edges[1:], strict=False):
+        margin = min(MARGIN, (right - left) / 8)
+        start = left + margin if left == domain.low or left in domain.excluded else left
+        stop = right - margin if right == domain.high or right in domain.excluded else right
+        found.append((start, stop))
+    return found
+
+
+def values(domain: Domain, dtype: Any) -> st.SearchStrategy:
+    """Return numbers of a domain that a dtype holds exactly."""
+    width = numpy.dtype(dtype).itemsize * 8
+    return st.one_of(
+        [
+            st.floats(
+                float(numpy.nextafter(numpy.float32(start), numpy.float32(stop))),
+                float(numpy.nextafter(numpy.float32(stop), numpy.float32(start))),
+                width=width,
+                allow_subnormal=False,
+            )
+            for start, stop in intervals(domain)
+        ]
+    )
+
+
+@st.composite
+def arrays(draw: Callable, shape: Any, dtype: Any = "float64", domain: Domain = Domain()) -> Any:  # noqa: B008
+    """Return arrays of a shape and dtype with values of a domain.
+
+    Parameters
+    ----------
+    shape : tuple of int, or a strategy for them
+    dtype : dtype, or a strategy for them
+        Floating point for real values and weights; any for booleans.
+    domain : Domain
+        As a rule's entry has it.
+    """
+    shape = draw(shape) if isinstance(shape, st.SearchStrategy) else shape
+    dtype = draw(dtype) if isinstance(dtype, st.SearchStrategy) else numpy.dtype(dtype)
+    if domain.of == "boolean":
+        return draw(hnp.arrays(bool, shape))
+    if domain.of == "target":
+        domain = Domain(low=-MARGIN, high=1.0 + MARGIN)
+    if domain.distinct:
+        return draw(apart([shape], [dtype], domain))[0]
+    # Each entry is drawn for itself: a constant filling would hide a wrong axis.
+    return draw(hnp.arrays(dtype, shape, elements=values(domain, dtype), fill=st.nothing()))
+
+
+@st.composite
+def apart(draw: Callable, shapes: list, dtypes: list, domain: Domain) -> list:
+    """Return arrays none of whose entries comes close to another, in one array or in two."""
+    sizes = [math.prod(shape) for shape in shapes]
+    count = sum(sizes)
+    pieces = intervals(domain)
+    length = sum(stop - start for start, stop in pieces) / max(1, count)
+    grid = []
+    for start, stop in pieces:
+        grid += list(numpy.arange(start + length / 4, stop, length))
+    grid = grid[:count] if len(grid) >= count else list(numpy.linspace(*pieces[0], count))
+    order = draw(st.permutations(range(count)))
+    entries = numpy.array(grid)[list(order)]
+    found, at = [], 0
+    for shape, dtype, size in zip(shapes, dtypes, sizes, strict=True):
+        found.append(entries[at : at + size].reshape(shape).astype(dtype))
+        at += size
+    return found
+
+
+# ---------------------------------------------------------------- shapes
+
+
+@st.composite
+def shapes(draw: Callable, *, min_ndim: int = 0, max_ndim: int = MAX_NDIM, empty: bool = True) -> Any:
+    """Return shapes, one in five with axes that may have length 0."""
+    least = draw(_least_side()) if empty else 1
+    ndim = draw(st.sampled_from([n for n in range(min_ndim, max_ndim + 1) for _ in range(n + 1)]))
+    sides = dict(min_side=least, max_side=MAX_SIDE)
+    return draw(hnp.array_shapes(min_dims=ndim, max_dims=ndim, **sides))
+
+
+@st.composite
+def broadcastable_shapes(draw: Callable, count: int, *, signature: str | None = None) -> Any:
+    """Return shapes that broadcast to one, as a tuple; with core axes if there is a signature."""
+    least = draw(_least_side())
+    kind = {"signature": signature} if signature else {"num_shapes": count}
+    drawn = draw(
+        hnp.mutually_broadcastable_shapes(
+            **kind, max_dims=2 if signature else MAX_NDIM, min_side=least, max_side=MAX_SIDE
+        )
+    )
+    return drawn.input_shapes
+
+
+def _least_side() -> st.SearchStrategy:
+    return st.sampled_from([1, 1, 1, 1, 0])
+
+
+# ---------------------------------------------------------------- parameters
+
+
+@st.composite
+def parameter(draw: Callable, means: Parameter, rule: Rule, shape: tuple[int, ...]) -> Any:
+    """Return a value for one parameter of a rule whose first operand has a shape."""
+    ndim = len(shape)
+    reducible = [
+        axis for axis in range(-ndim, ndim) if shape[axis] or rule.shapes not in NEEDS_ENTRIES
+    ]
+    match means:
+        case Parameter.FLAG:
+            return draw(st.booleans())
+        case Parameter.REDUCTION:
+            some = math.prod(shape) > 0  # the mean of nothing is not a number
+            return draw(st.sampled_from(["mean", "sum", "none"] if some else ["sum", "none"]))
+        case Parameter.DTYPE:
+            return draw(st.sampled_from(DTYPES))
+        case Parameter.AXIS:
+            whole = "axis" in rule.defaults and rule.defaults["axis"] is None
+            options = reducible + [None] * (whole and 0 not in shape)
+            return draw(st.sampled_from(options))
+        case Parameter.AXES:
+            by_place = {axis % ndim: axis for axis in reducible}
+            several = st.lists(st.sampled_from(reducible), unique_by=lambda a: a % ndim).map(tuple)
+            options = [several if reducible else st.just(())]
+            if reducible:
+                options.append(st.sampled_from(reducible))
+            if len(by_place) == ndim:
+                options.append(st.none())
+            return draw(st.one_of(options))
+        case Parameter.NEW_AXIS:
+            return draw(st.integers(-ndim - 1, ndim))
+        case Parameter.UNIT_AXES:
+            ones = [axis for axis in range(-ndim, ndim) if shape[axis] == 1]
+            if not ones:
+                return ()
+            several = st.lists(st.sampled_from(ones), unique_by=lambda a: a % ndim).map(tuple)
+            return draw(st.one_of(st.sampled_from(ones), several))
+        case Parameter.PERMUTATION:
+            order = draw(st.permutations(range(ndim)))
+            return tuple(axis - ndim * draw(st.booleans()) for axis in order)
+        case Parameter.SHAPE:
+            return draw(regrouped(shape))
+        case Parameter.WIDER_SHAPE:
+            wider = [draw(st.integers(1, MAX_SIDE)) if n == 1 else n for n in shape]
+            before = draw(st.lists(st.integers(0, MAX_SIDE), max_size=2))
+            return tuple(before + wider)
+        case Parameter.INDEX:
+            return draw(indices(shape))
+    raise TypeError(f"{rule.name}: no strategy for a parameter that is {means.value}")
+
+
+NEEDS_ENTRIES = (Shapes.NONEMPTY, Shapes.LOGITS)
+
+
+@st.composite
+def regrouped(draw: Callable, shape: tuple[int, ...]) -> Any:
+    """Return shapes with as many entries as another one."""
+    lengths = list(draw(st.permutations(shape)))
+    while len(lengths) > 1 and draw(st.booleans()):  # join two axes
+        lengths.append(lengths.pop() * lengths.pop())
+    if draw(st.booleans()):
+        lengths.insert(draw(st.integers(0, len(lengths))), 1)
+    if 0 not in lengths and lengths and draw(st.booleans()):
+        lengths[draw(st.integers(0, len(lengths) - 1))] = -1
+    return tuple(lengths)
+
+
+@st.composite
+def indices(draw: Callable, shape: tuple[int, ...]) -> Any:
+    """Return indices for a shape: basic, of integers (also twice the same), of bools, mixed."""
+    kinds: list[st.SearchStrategy] = [
+        hnp.basic_indices(shape, allow_newaxis=True, max_dims=MAX_NDIM + 1),
+        hnp.arrays(bool, shape),
+    ]
+    if shape and 0 not in shape:
+        count = draw(st.integers(1, MAX_SIDE))
+
+        def some(axis: int) -> st.SearchStrategy:
+            return hnp.arrays("int64", (count,), elements=st.integers(-shape[axis], shape[axis] - 1))
+
+        kinds += [
+            some(0),
+            hnp.integer_array_indices(shape),
+            st.tuples(
+                *[st.one_of(some(i), st.integers(0, shape[i] - 1), st.just(slice(None)))
+                  for i in range(len(shape))]
+            ),
+            st.tuples(st.just(Ellipsis), some(-1)),
+        ]  # fmt: skip
+    return draw(st.one_of(kinds))
+
+
+# ---------------------------------------------------------------- arguments of a rule
+
+
+@st.composite
+def arguments(draw: Callable, rule: Rule, dtypes: Any = DTYPES, numbers: bool = False) -> Any:
+    """Return valid operands and parameters of a rule: a tuple of arrays, and a dict.
+
+    Parameters
+    ----------
+    rule : Rule
+        One of `tinygraph.rules.RULES`.
+    dtypes : sequence of dtype
+        What the floating point operands may have, each for itself.
+    numbers : bool
+        Whether operands that broadcast may also be Python numbers; one at least stays an array.
+
+    Examples
+    --------
+    >>> from hypothesis import given
+    >>> from tinygraph.rules import RULES
+    >>> @given(arguments(RULES["multiply"]))
+    ... def commutes(drawn):
+    ...     (a, b), params = drawn
+    ...     assert (a * b == b * a).all()
+    >>> commutes()
+    """
+    shapes_, params = draw(operand_shapes(rule))
+    domains = rule.domain if len(rule.domain) == len(shapes_) else rule.domain[:1] * len(shapes_)
+    kinds = [draw(st.sampled_from(list(dtypes))) for _ in shapes_]
+    if any(one.distinct for one in domains):
+        operands = draw(apart(shapes_, kinds, domains[-1]))
+    else:
+        operands = [
+            draw(arrays(shape, dtype, domain))
+            for shape, dtype, domain in zip(shapes_, kinds, domains, strict=True)
+        ]
+    if rule.shapes is Shapes.LOGITS and draw(st.booleans()):
+        logits = operands[0]
+        axis = params["axis"] % logits.ndim
+        samples = logits.shape[:axis] + logits.shape[axis + 1 :]
+        classes = st.integers(0, logits.shape[axis] - 1)
+        integer = draw(st.sampled_from(["int64", "uint8"]))
+        operands[1] = draw(hnp.arrays(integer, samples, elements=classes, fill=st.nothing()))
+    if numbers and rule.broadcasts and len(operands) > 1:
+        place = draw(st.integers(0, len(operands) - 1))
+        for i, domain in enumerate(domains):
+            if i != place and domain.of == "real" and not domain.distinct:
+                operands[i] = draw(values(domain, kinds[i]))
+    return tuple(operands), params
+
+
+@st.composite
+def operand_shapes(draw: Callable, rule: Rule) -> Any:
+    """Return shapes for the operands of a rule, and the parameters that go with them."""
+    fixed: dict[str, Any] = {}
+    match rule.shapes:
+        case Shapes.BROADCAST:
+            found = draw(broadcastable_shapes(len(rule.operands)))
+        case Shapes.MATMUL:
+            found = draw(broadcastable_shapes(2, signature=numpy.matmul.signature))
+        case Shapes.ANY | Shapes.NONEMPTY | Shapes.LOGITS:
+            needs_axis = Parameter.AXIS in rule.parameters.values()
+            found = (draw(_with_axis(rule) if needs_axis else shapes()),)
+            if rule.shapes is Shapes.LOGITS:
+                found *= 2
+        case Shapes.EQUAL:
+            found = (draw(shapes()),) * draw(st.integers(1, 3))
+        case Shapes.JOINED:
+            first = draw(shapes(min_ndim=1))
+            axis = draw(st.integers(-len(first), len(first) - 1))
+            (name,) = rule.parameters
+            fixed[name] = axis
+            lengths = draw(st.lists(st.integers(0, MAX_SIDE), min_size=1, max_size=3))
+            at = axis % len(first)
+            found = tuple(first[:at] + (n,) + first[at + 1 :] for n in lengths)
+            if draw(st.sampled_from([False, False, True])):  # flattened first: any shapes will do
+                fixed[name] = None
+                found = tuple(draw(st.lists(shapes(), min_size=1, max_size=3)))
+        case Shapes.SCATTERED:
+            whole = draw(shapes())
+            for name, means in rule.parameters.items():
+                fixed[name] = whole if means is Parameter.INDEXED_SHAPE else draw(indices(whole))
+            (index,) = (
+                fixed[name] for name, means in rule.parameters.items() if means is Parameter.INDEX
+            )
+            found = (numpy.empty(whole)[index].shape,)
+    for name, means in rule.parameters.items():
+        if name not in fixed:
+            fixed[name] = draw(parameter(means, rule, found[0]))
+    return found, fixed
+
+
+def _with_axis(rule: Rule) -> st.SearchStrategy:
+    """Return shapes that have an axis to choose, with entries along it where these are needed."""
+    found = shapes(min_ndim=1)
+    return found.filter(any) if rule.shapes in NEEDS_ENTRIES else found
+
+
+def differentiable(rule: Rule, operands: tuple) -> list[int]:
+    """Return the places of the operands that can require a gradient."""
+    return [
+        i
+        for i, one in enumerate(operands)
+        if (rule.variadic or rule.vjp[i] is not None)
+        and isinstance(one, numpy.ndarray)
+        and one.dtype.kind == "f"
+    ]
