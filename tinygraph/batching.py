@@ -5,11 +5,14 @@ on the whole batch follows from its entry in the table: from which shapes its op
 from what its parameters mean.
 """
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
+from numpy import ndarray
+
 from .errors import BoundsError, GraphError
-from .reverse import Call, as_tensor
+from .reverse import Call, as_tensor, outermost
 from .rules import Parameter, Rule, Shapes
 from .tensor import Tensor, Wrapped, apply, wrap
 
@@ -49,7 +52,7 @@ class Batch:
         self.size = size
         self.parts = (examples,)
 
-    def remake(self, examples: Tensor) -> "Batched":
+    def remake(self, examples: Tensor) -> Tensor:
         """Return a Batched of the same map with other examples."""
         return batched(self.level, self.size, examples)
 
@@ -62,7 +65,18 @@ class Batch:
         if self.mine(x):
             return x._inside.parts[0]
         x = as_tensor(x)
+        if outermost((x,), self.level) is not None:
+
+            def examples(inside: Tensor) -> Tensor:
+                whole = self.whole(inside)
+                return whole.swapaxes(0, 1) if inside.ndim > x.ndim else whole
+
+            return x._inside.rewrap(examples, x)
         return Tensor._namespace.broadcast_to(x, (self.size, *x.shape))
+
+    def rewrap(self, make: Callable, *several: Tensor) -> Tensor:
+        """Make something of what is inside some Tensors; stay outside of it."""
+        return self.remake(make(*map(self.whole, several)))
 
     def apply(self, rule: Rule, operands: tuple, params: dict) -> Tensor:
         """Apply a rule to all examples at once."""
@@ -104,13 +118,22 @@ class Batched(Wrapped):
     def __repr__(self) -> str:
         return f"Tensor(one of {self._inside.size} of shape {self.shape}, dtype={self.dtype})"
 
-    def detach(self) -> "Batched":
+    def detach(self) -> Tensor:
         """Return the same values, cut from the graph."""
         return self._inside.remake(self._inside.parts[0].detach())
 
 
-def batched(level: int, size: int, examples: Tensor) -> Batched:
-    """Return one example that stands for all."""
+def batched(level: int, size: int, examples: Tensor) -> Tensor:
+    """Return one example that stands for all; wrappings of higher levels stay outside."""
+    higher = outermost((examples,), level)
+    if higher is not None:
+
+        def make(inside: Tensor) -> Tensor:
+            # Another batch has its own examples along axis 0: ours go before them.
+            other = inside.ndim > examples.ndim
+            return batched(level, size, inside.swapaxes(0, 1) if other else inside)
+
+        return higher.rewrap(make, examples)
     result: Any = wrap(Varying(examples), examples._node)  # type: ignore[arg-type]
     result.__class__ = Batched
     result._inside = Batch(level, size, examples)
@@ -179,16 +202,12 @@ def indexed(rule: Rule, examples: Tensor, params: dict) -> Tensor:
     """Select from each example, or add into zeros for each."""
     index = params["index"]
     parts = index if isinstance(index, tuple) else (index,)
-    arrays = [getattr(part, "ndim", 0) for part in parts if hasattr(part, "dtype")]
-    places = [
-        i
-        for i, part in enumerate(parts)
-        if arrays and (hasattr(part, "dtype") or type(part) is int)
-    ]
-    apart = bool(places) and places[-1] - places[0] >= len(places)
-    # NumPy puts the axes of arrays that stand apart first: before the batch.
-    count = max(1 if part.dtype == bool else part.ndim
-                for part in parts if hasattr(part, "dtype")) if apart else 0  # fmt: skip
+    arrays = [part for part in parts if isinstance(part, ndarray)]
+    places = [i for i, part in enumerate(parts) if isinstance(part, ndarray | int)]
+    count = 0
+    if arrays and places[-1] - places[0] >= len(places):
+        # NumPy puts the axes of arrays that stand apart first: before the batch.
+        count = max(1 if part.dtype == bool else part.ndim for part in arrays)
     params = params | {"index": (slice(None), *parts)}
     xp = Tensor._namespace
     rest = range(count + 1, examples.ndim)

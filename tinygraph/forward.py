@@ -34,9 +34,17 @@ class Tangent:
 
     def split(self, x: Any) -> tuple[Any, Tensor | None]:
         """Return the value and the tangent at this level; None for a constant."""
-        if isinstance(x, Wrapped) and x._inside.level == self.level:
-            return x._inside.parts
-        return x, None
+        if self.level not in levels(x):
+            return x, None
+        inside = x._inside
+        if inside.level == self.level:
+            return inside.parts
+
+        def tangent(part: Tensor) -> Tensor:
+            found = self.split(part)[1]
+            return zeros(part) if found is None else found
+
+        return inside.rewrap(lambda part: self.split(part)[0], x), inside.rewrap(tangent, x)
 
     def rewrap(self, make: Callable, *several: Tensor) -> Tensor:
         """Make something, in a linear way, of what is inside some Tensors; stay outside of it."""
@@ -95,6 +103,13 @@ def dual(level: int, primal: Tensor, tangent: Tensor) -> Tensor:
     result.__class__ = Dual
     result._inside = Tangent(level, primal, tangent)
     return result
+
+
+def levels(x: Any) -> set[int]:
+    """Return the levels of all wrappings of an operand."""
+    if not isinstance(x, Wrapped):
+        return set()
+    return {x._inside.level}.union(*map(levels, x._inside.parts))
 
 
 def zeros(like: Tensor) -> Tensor:

@@ -388,13 +388,10 @@ def forwards(
     def along(*directions: Tensor) -> Any:
         return jvp(moved, tuple(values), directions)[1]
 
-    found = []
-    for stacked in vmap(along)(*basis(values)):
-        pieces = cut(stacked, values)
-        found.append(
-            [last_axes_first(one, value.ndim) for one, value in zip(pieces, values, strict=True)]
-        )
-    return found
+    return [
+        [last_axes_first(one, x.ndim) for one, x in zip(cut(stacked, values), values, strict=True)]
+        for stacked in vmap(along)(*basis(values))
+    ]
 
 
 def last_axes_first(x: Tensor, count: int) -> Tensor:
