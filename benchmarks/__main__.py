@@ -10,6 +10,7 @@ again" is NumPy measured against itself: a difference that is not larger than it
 import argparse
 import json
 import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def be_alone() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
+    summary = __doc__.split("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=summary)
     parser.add_argument("--rounds", type=int, default=40, help="of each case (default: 40)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART",
                         help=f"some of: {', '.join(PARTS)}")  # fmt: skip
@@ -52,7 +54,7 @@ def main() -> None:
     }
     print(f"{where}; " + ", ".join(f"{k} {v or 'not installed'}" for k, v in versions.items()))
 
-    results = {}
+    results, right = {}, True
     for part in options.only:
         if part in cases.CASES:
             tables = [case.measured(options.rounds) for case in cases.CASES[part]]
@@ -60,10 +62,13 @@ def main() -> None:
             tables = [processes.CASES[part](options.rounds)]
         for table in tables:
             print(f"\n{table}", flush=True)
+            right = right and table.right
         results[part] = [table.as_dict() for table in tables]
     if options.json:
         report = {"machine": where, "versions": versions, "results": results}
         options.json.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    if not right:
+        sys.exit("benchmarks: an answer differs from that of hand-written NumPy")
 
 
 if __name__ == "__main__":

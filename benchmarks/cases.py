@@ -137,7 +137,7 @@ def changes(params):
     return [np.asarray(params[key]) - first for key, first in first_weights().items()]
 
 
-def step_with_gradient(Network, size):  # noqa: N803
+def step_with_gradient(Network, size):
     """Train as the book does: a dict of gradients, subtracted from the parameters."""
     network = Network(784, 50, 10, rng=0, dtype="float32")
     x, t = batch(size)

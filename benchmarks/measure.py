@@ -13,6 +13,8 @@ NUMPY, AGAIN = "NumPy by hand", "NumPy again (A/A)"
 TINYGRAPH, GRADIENT = "tinygraph", "tinygraph, gradient()"
 TORCH, AUTOGRAD = "PyTorch eager", "HIPS autograd"
 
+RIGHT, WRONG = "right", "WRONG"  # what a table says of an answer
+
 # What each row of a table needs to have installed. A new peer is one line here, and one more
 # function in each case that it takes part in.
 PEERS = {
@@ -102,6 +104,11 @@ class Table:
     rows: dict[str, tuple | None] = field(default_factory=dict)
     note: str = ""
 
+    @property
+    def right(self) -> bool:
+        """Whether every answer was the one of hand-written NumPy."""
+        return not any(figures and WRONG in figures for figures in self.rows.values())
+
     def as_dict(self) -> dict:
         rows = {
             name: figures and dict(zip(self.columns, figures, strict=True))
@@ -118,7 +125,8 @@ class Table:
         for name, figures in self.rows.items():
             cells = figures or ("not installed",)
             texts = [text_of(cell) for cell in cells]
-            lines.append(f"  {name:22}" + "".join(f"  {t:>{w}}" for t, w in zip(texts, widths)))  # noqa: B905
+            padded = (f"  {t:>{w}}" for t, w in zip(texts, widths, strict=False))
+            lines.append(f"  {name:22}" + "".join(padded))
         return "\n".join([*lines, self.note] if self.note else lines)
 
 
@@ -176,6 +184,6 @@ class Case:
             to_torch = compared(readings[name], readings[TORCH])[0] if TORCH in readings else None
             table.rows[name] = (
                 median(readings[name]) * self.scale, ratio, (low, high), to_torch,
-                "right" if right[name] else "WRONG",
+                RIGHT if right[name] else WRONG,
             )  # fmt: skip
         return table

@@ -8,11 +8,24 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from .measure import AGAIN, AUTOGRAD, NUMPY, PEERS, TINYGRAPH, TORCH, Table, agrees, compared
-from .measure import installed, interleaved
+from .measure import (
+    AGAIN,
+    AUTOGRAD,
+    NUMPY,
+    PEERS,
+    RIGHT,
+    TINYGRAPH,
+    TORCH,
+    WRONG,
+    Table,
+    agrees,
+    compared,
+    installed,
+    interleaved,
+)  # fmt: skip
 
 DISTRIBUTIONS = {"tinygraph": "tinygraph-autograd"}  # where it is not called like its module
-ROOT = Path(__file__).absolute().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def fresh(program: str) -> dict:
@@ -144,7 +157,7 @@ def growth(rounds: int) -> Table:
         table.rows[name] = (
             median(seconds[0]), median(seconds[1]), compared(seconds[1], seconds[0])[0],
             memory or None,
-            "right" if all(one["right"] for one in short + long) else "WRONG",
+            RIGHT if all(one["right"] for one in short + long) else WRONG,
         )  # fmt: skip
     return table
 
