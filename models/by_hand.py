@@ -5,6 +5,8 @@ demo's gradient check (with the notebook's mistake), the tests' gradients and th
 It follows chapter 5 of "Deep Learning from Scratch", right where the notebook was wrong.
 """
 
+from typing import Any
+
 import numpy as np
 
 from tinygraph.errors import BoundsError, DTypeError, ShapeError
@@ -41,25 +43,25 @@ class Affine:
     array([5., 7., 9.])
     """
 
-    def __init__(self, W, b):
+    def __init__(self, W: np.ndarray, b: np.ndarray):
         self.W = W
         self.b = b
-        self.x = None
-        self.dW = None
-        self.db = None
+        self.x: Any = None
+        self.dW: Any = None
+        self.db: Any = None
 
-    def forward(self, x):
+    def forward(self, x: np.ndarray) -> np.ndarray:
         """Return ``x @ W + b``."""
         self.x = x
         return x @ self.W + self.b
 
-    def parameter_gradients(self, dout):
+    def parameter_gradients(self, dout: np.ndarray) -> None:
         """Set `dW` and `db` alone: all that a first layer, whose input is data, has to do."""
         rows = np.atleast_2d(dout)  # one sample is a batch of one
         self.dW = np.atleast_2d(self.x).T @ rows
         self.db = rows.sum(axis=0)
 
-    def backward(self, dout):
+    def backward(self, dout: np.ndarray) -> np.ndarray:
         """Set `dW` and `db`, and return the gradient of the input."""
         self.parameter_gradients(dout)
         return dout @ self.W.T
@@ -78,15 +80,15 @@ class Relu:
     array([0., 0., 5.])
     """
 
-    def __init__(self):
-        self.mask = None
+    def __init__(self) -> None:
+        self.mask: Any = None
 
-    def forward(self, x):
+    def forward(self, x: np.ndarray) -> np.ndarray:
         """Return `x` where it is positive, 0 elsewhere."""
         self.mask = x > 0
         return np.maximum(x, 0)
 
-    def backward(self, dout):
+    def backward(self, dout: np.ndarray) -> np.ndarray:
         """Let the gradient through where the input was positive."""
         return dout * self.mask
 
@@ -114,12 +116,12 @@ class SoftmaxWithLoss:
            [ 0.5, -0.5]])
     """
 
-    def __init__(self):
-        self.loss = None
-        self.y = None
-        self.t = None
+    def __init__(self) -> None:
+        self.loss: Any = None
+        self.y: Any = None
+        self.t: Any = None
 
-    def forward(self, x, t):
+    def forward(self, x: np.ndarray, t: Any) -> Any:
         """Return the mean cross-entropy of the logits `x` against `t`, one-hot or indices."""
         # The largest logit is taken off, and the logarithm of y is never taken: of a probability
         # that rounds to 0 it would be infinite.
@@ -131,7 +133,7 @@ class SoftmaxWithLoss:
         self.loss = -np.sum(self.t * (shifted - np.log(total))) / _batch_size(self.y)
         return self.loss
 
-    def backward(self, dout=1):
+    def backward(self, dout: float = 1) -> np.ndarray:
         """Return the gradient of the logits, ``(y - t) / batch size``, times `dout`."""
         dx = self.y - self.t
         dx *= dout / _batch_size(self.y)  # in place: a float64 `dout` does not widen float32
@@ -178,14 +180,14 @@ class TwoLayerNet:
 
     def __init__(
         self,
-        input_size,
-        hidden_size,
-        output_size,
-        weight_init_std=0.01,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        weight_init_std: float = 0.01,
         *,
-        rng=None,
-        dtype="float64",
-        mistake=False,
+        rng: Any = None,
+        dtype: Any = "float64",
+        mistake: bool = False,
     ):
         dtype = np.dtype(dtype)
         if dtype.kind != "f":
@@ -199,7 +201,7 @@ class TwoLayerNet:
             "W2": W2.astype(dtype),
             "b2": np.zeros(output_size, dtype),
         }
-        self.layers = {
+        self.layers: dict[str, Any] = {
             "Affine1": Affine(self.params["W1"], self.params["b1"]),
             "Relu1": Relu(),
             "Affine2": Affine(self.params["W2"], self.params["b2"]),
@@ -207,22 +209,22 @@ class TwoLayerNet:
         self.last_layer = SoftmaxWithLoss()
         self.mistake = mistake
 
-    def predict(self, x):
+    def predict(self, x: np.ndarray) -> np.ndarray:
         """Return the logits of one sample or of a batch."""
         for layer in self.layers.values():
             x = layer.forward(x)
         return x
 
-    def loss(self, x, t):
+    def loss(self, x: np.ndarray, t: Any) -> Any:
         """Return the mean cross-entropy of the predictions for `x` against `t`."""
         return self.last_layer.forward(self.predict(x), t)
 
-    def accuracy(self, x, t):
+    def accuracy(self, x: np.ndarray, t: Any) -> float:
         """Return the share of `x` whose largest logit is at the class of `t`."""
         y = self.predict(x)
         return float(np.mean(y.argmax(axis=-1) == _one_hot(t, y).argmax(axis=-1)))
 
-    def gradient(self, x, t):
+    def gradient(self, x: np.ndarray, t: Any) -> dict[str, np.ndarray]:
         """Return the loss's gradient for each of `params`, as a dict of ndarrays."""
         self.loss(x, t)
         dout = self.last_layer.backward()
@@ -241,7 +243,7 @@ class TwoLayerNet:
         }
 
 
-def _one_hot(t, y):
+def _one_hot(t: Any, y: np.ndarray) -> np.ndarray:
     """Return the targets `t`, one-hot or class indices, as rows of `y`'s shape and dtype."""
     t = np.asarray(t)
     if t.shape == y.shape:
@@ -260,5 +262,5 @@ def _one_hot(t, y):
     return (t[..., np.newaxis] == np.arange(classes)).astype(y.dtype)
 
 
-def _batch_size(y):
+def _batch_size(y: np.ndarray) -> int:
     return len(y) if y.ndim > 1 else 1

@@ -8,7 +8,10 @@ import re
 import sys
 import zipfile
 import zlib
+from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path, PurePosixPath
+from typing import IO, cast
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -33,8 +36,17 @@ _EMBEDDED_TRAIN = 8000
 _IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _PIECE = 1 << 20  # bytes read at a time
 
+Set = tuple[np.ndarray, np.ndarray]  # images and their labels
 
-def load_mnist(normalize=True, flatten=True, one_hot_label=False, *, folder=None, download=False):
+
+def load_mnist(
+    normalize: bool = True,
+    flatten: bool = True,
+    one_hot_label: bool = False,
+    *,
+    folder: str | PathLike[str] | None = None,
+    download: bool = False,
+) -> tuple[Set, Set]:
     """Load handwritten digits: images and their labels, to train and to test.
 
     By default these are the 10,000 images of MNIST that come with tinygraph, 8,000 to train and
@@ -78,7 +90,7 @@ def load_mnist(normalize=True, flatten=True, one_hot_label=False, *, folder=None
     else:
         train, test = _embedded()
 
-    def prepare(images, labels):
+    def prepare(images: np.ndarray, labels: np.ndarray) -> Set:
         x = images / np.float32(255) if normalize else images.astype(np.float32)
         x = x.reshape((-1, _SIDE * _SIDE) if flatten else (-1, 1, _SIDE, _SIDE))
         return x, np.eye(_CLASSES, dtype=np.float32)[labels] if one_hot_label else labels
@@ -86,7 +98,7 @@ def load_mnist(normalize=True, flatten=True, one_hot_label=False, *, folder=None
     return prepare(*train), prepare(*test)
 
 
-def _embedded():
+def _embedded() -> tuple[Set, Set]:
     """Return the digits that come with the package, as two pairs of images and labels."""
     try:
         source = importlib.resources.files("tinygraph.models") / "digits.npz"
@@ -103,7 +115,7 @@ def _embedded():
 
 
 @functools.cache  # which makes it once per process
-def _say_which_digits():
+def _say_which_digits() -> None:
     print(
         "load_mnist: these are the 8,000 + 2,000 digits of MNIST that come with tinygraph; "
         "all 70,000: load_mnist(download=True) or load_mnist(folder=...).",
@@ -111,7 +123,7 @@ def _say_which_digits():
     )
 
 
-def _found(folder):
+def _found(folder: Path) -> list[Path]:
     """Return the paths of the four files in `folder`, plain or compressed."""
     paths = []
     for name in _FILES:
@@ -127,7 +139,7 @@ def _found(folder):
     return paths
 
 
-def _fetched(folder):
+def _fetched(folder: str | PathLike[str] | None) -> list[Path]:
     """Return the paths of the four files in `folder` (None: the user's cache), fetching them."""
     try:
         return [fetch(f"{MIRROR}{name}.gz", sha256=_FILES[name], cache=folder) for name in _FILES]
@@ -138,13 +150,13 @@ def _fetched(folder):
         ) from error
 
 
-def _read_sets(paths):
+def _read_sets(paths: Sequence[Path]) -> tuple[Set, Set]:
     """Read four IDX files, in the order of `_FILES`, into two pairs of images and labels."""
     train_images, train_labels, test_images, test_labels = paths
     return _read_set(train_images, train_labels), _read_set(test_images, test_labels)
 
 
-def _read_set(images_path, labels_path):
+def _read_set(images_path: Path, labels_path: Path) -> Set:
     images, labels = read_idx(images_path), read_idx(labels_path)
     if images.dtype != np.uint8 or images.shape[1:] != (_SIDE, _SIDE):
         raise FileError(
@@ -166,7 +178,7 @@ def _read_set(images_path, labels_path):
     return images, labels
 
 
-def read_idx(path):
+def read_idx(path: str | PathLike[str]) -> np.ndarray:
     """Read an array from an IDX file, the format of MNIST, plain or compressed with gzip.
 
     Which of the two it is, is seen from the content and not from the name.
@@ -200,7 +212,9 @@ def read_idx(path):
     try:
         with open(path, "rb") as file:
             packed = file.peek(2)[:2] == b"\x1f\x8b"
-            return _parse_idx(gzip.GzipFile(fileobj=file) if packed else file, path)
+            return _parse_idx(
+                cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file, path
+            )
     except FileError:
         raise
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -209,7 +223,7 @@ def read_idx(path):
         raise FileError(f"read_idx: {path} cannot be read: {error.strerror}.") from error
 
 
-def _parse_idx(stream, path):
+def _parse_idx(stream: IO[bytes], path: str | PathLike[str]) -> np.ndarray:
     head = stream.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_DTYPES:
         raise FileError(
@@ -247,7 +261,7 @@ def _parse_idx(stream, path):
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def fetch(url, *, sha256, cache):
+def fetch(url: str, *, sha256: str, cache: str | PathLike[str] | None) -> Path:
     """Download a file once, check it, and return where it is.
 
     Under its final name there is only ever a whole file with the right checksum. One that is in
@@ -286,7 +300,7 @@ def fetch(url, *, sha256, cache):
     if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ArgumentError(f"fetch: sha256={sha256!r} is not 64 hexadecimal digits.")
     try:
-        import pooch
+        import pooch  # type: ignore[import-untyped]
     except ImportError as error:
         raise MissingDependencyError(
             "fetch: a download needs the package pooch: pip install pooch"

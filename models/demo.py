@@ -17,7 +17,7 @@ from tinygraph.viz.engine import write
 from tinygraph.viz.style import LIGHT
 
 from . import by_hand
-from .data import load_mnist
+from .data import Set, load_mnist
 from .two_layer_net import TwoLayerNet
 
 SIZES = (784, 50, 10)
@@ -26,8 +26,6 @@ BATCH = 100
 LEARNING_RATE = 0.1
 EPOCHS = 20
 REPORTED = (1, 5, 10, 20)  # the epochs that get a line
-
-Digits = tuple[np.ndarray, np.ndarray]  # images and their labels
 
 
 def demo(seed: int, out: Path, json_file: Path | None = None) -> None:
@@ -145,9 +143,7 @@ def difference(gradient: np.ndarray, number: np.ndarray) -> dict[str, float]:
 # ---------------------------------------------------------------- training
 
 
-def train(
-    seed: int, train_set: Digits, test_set: Digits
-) -> tuple[TwoLayerNet, list[dict[str, float]]]:
+def train(seed: int, train_set: Set, test_set: Set) -> tuple[TwoLayerNet, list[dict[str, float]]]:
     """Train as the book does; print some epochs and return the network and all of them."""
     x_train, t_train = train_set
     rng = np.random.default_rng(seed)
@@ -185,7 +181,7 @@ def train(
 def progress(steps: range) -> tuple[Iterable[int], Callable[[str], Any]]:
     """Return the steps, shown as a bar on a terminal, and what prints a line beside the bar."""
     try:
-        from tqdm import tqdm
+        from tqdm import tqdm  # type: ignore[import-untyped]
     except ImportError:
         return steps, print
     return tqdm(steps, unit=" steps", leave=False, disable=None), tqdm.write

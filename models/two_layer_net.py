@@ -15,7 +15,7 @@ from tinygraph.transforms import gradients
 from .layers import Affine, Relu, SoftmaxWithLoss
 
 
-class Parameters(dict):
+class Parameters(dict[str, Tensor]):
     """Named Tensors, each the one place of its values.
 
     Assigning to a name sets the values of the Tensor that is there, cast to its dtype, so that a
@@ -57,11 +57,11 @@ class Parameters(dict):
     update, setdefault = MutableMapping.update, MutableMapping.setdefault
     pop, popitem, clear = MutableMapping.pop, MutableMapping.popitem, MutableMapping.clear
 
-    def __ior__(self, other: Any) -> "Parameters":
+    def __ior__(self, other: Any) -> "Parameters":  # type: ignore[misc, override]
         self.update(other)
         return self
 
-    def __reduce__(self) -> tuple:  # a copy begins with its Tensors, not empty
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy begins with its Tensors, not empty
         return Parameters, (dict(self),)
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import tinygraph as tg
-from tinygraph.errors import ArgumentError, BoundsError, DTypeError, ShapeError
+from tinygraph.errors import ArgumentError, BoundsError, DTypeError, GraphError, ShapeError
 from tinygraph.models import TwoLayerNet, by_hand
 from tinygraph.models.data import load_mnist
 from tinygraph.models.layers import Affine, SoftmaxWithLoss
+from tinygraph.tape import replay
 from tinygraph.testing import numerical_gradient
 from tinygraph.viz import to_dot
 
@@ -141,6 +142,15 @@ def test_names_stay(small):
     with pytest.raises(ArgumentError, match="no 'W3'"):
         small.params.setdefault("W3", np.zeros(3))
     assert list(small.params) == KEYS
+
+
+def test_assigning_the_same_tensor_changes_nothing(small, rng):
+    loss = small.loss(*batch(rng))
+    small.params["W1"] = small.params["W1"]
+    assert replay([loss._node], np)[loss._node] == loss.item()
+    small.params["W1"] -= 1
+    with pytest.raises(GraphError, match="W1"):
+        replay([loss._node], np)
 
 
 def test_update_sets_values(small):
