@@ -15,6 +15,8 @@ from .errors import MissingDependencyError as MissingDependencyError
 from .errors import RuleError as RuleError
 from .errors import ShapeError as ShapeError
 from .errors import TinygraphError as TinygraphError
+from .functions import checkpoint as checkpoint
+from .functions import custom_vjp as custom_vjp
 from .namespace import *  # noqa: F403
 from .tape import enable_grad as enable_grad
 from .tape import no_grad as no_grad

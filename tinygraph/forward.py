@@ -132,34 +132,20 @@ def push(rule: Rule, primals: tuple, tangents: tuple, y: Tensor, params: dict) -
             for x, one in zip(primals, tangents, strict=True)
         )
         return apply(rule, tuple(directions), params)
-    parts = []
+    xp, parts = Tensor._namespace, []
     for i in moving:
         if rule.kind is Kind.BILINEAR:
             parts.append(apply(rule, (*primals[:i], tangents[i], *primals[i + 1 :]), params))
         elif rule.kind is Kind.ELEMENTWISE:
-            parts.append(formula(rule, i, tangents[i], primals, y, params))
+            parts.append(rule.evaluate(xp, i, tangents[i], primals, y, params))
         else:
             parts.append(transposed(rule, i, tangents[i], primals, y, params))
     total = parts[0]
     for part in parts[1:]:
         total = total + part
-    xp = Tensor._namespace
     if total.shape != y.shape:
         total = xp.broadcast_to(total, y.shape)
     return total if total.dtype == y.dtype else xp.astype(total, y.dtype)
-
-
-def formula(rule: Rule, slot: int, g: Any, operands: tuple, y: Tensor, params: dict) -> Tensor:
-    """Evaluate the vjp of one operand on Tensors."""
-    xp = Tensor._namespace
-    known = {"xp": xp, "g": g, "y": y, **rule.defaults, **params}
-    known.update(zip(rule.operands, operands, strict=True))
-    for name in rule.reads[slot]:
-        if name == "r":
-            known["r"] = rule.residual(xp, *operands, **params)  # type: ignore[misc]
-        elif name.endswith("_shape"):
-            known[name] = known[name.removesuffix("_shape")].shape
-    return rule.vjp[slot](*[known[name] for name in rule.reads[slot]])  # type: ignore[misc]
 
 
 def transposed(
@@ -169,7 +155,7 @@ def transposed(
     operands = tuple(map(as_tensor, operands))
 
     def vjp(g: Tensor) -> Tensor:
-        return formula(rule, slot, g, operands, y, params)
+        return rule.evaluate(Tensor._namespace, slot, g, operands, y, params)
 
     call = Call(rule.name, vjp, (zeros(y),), {}, 0)
     call.look([call.out])

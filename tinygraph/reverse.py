@@ -11,7 +11,7 @@ import numpy
 
 from .errors import ArgumentError, DTypeError
 from .rules import RULES
-from .tape import MODES, Cell, Leaf, Node, modes, reachable
+from .tape import MODES, Cell, Leaf, Node, Scope, modes, reachable
 from .tensor import NONE, Shared, Tensor, Wrapped, array_of, owned, walk_back, wrap
 from .trees import flatten, take
 
@@ -60,6 +60,14 @@ def unrecorded(x: Tensor) -> Tensor:
     return wrap(x._data)
 
 
+def is_within(node: Any, scope: Scope) -> bool:
+    """Whether a node was recorded in a scope, or in one inside it."""
+    inner = node.scope
+    while inner is not None and inner is not scope:
+        inner = inner.parent
+    return inner is scope
+
+
 def holds_tensors(*trees: Any) -> bool:
     """Whether a Tensor is among the leaves."""
     return any(isinstance(one, Tensor) for one in flatten(trees)[0])
@@ -82,6 +90,8 @@ class Call:
         The arguments to call it with.
     argnums : int or tuple of int
         Which positional arguments to differentiate by: trees of floating point numbers.
+    transforming : bool
+        Whether a number may not leave the function.
 
     Attributes
     ----------
@@ -92,7 +102,13 @@ class Call:
     """
 
     def __init__(
-        self, name: str, f: Callable, args: tuple, options: dict, argnums: int | Iterable[int]
+        self,
+        name: str,
+        f: Callable,
+        args: tuple,
+        options: dict,
+        argnums: int | Iterable[int],
+        transforming: bool = True,
     ):
         self.name = name
         self.outside = MODES.get()
@@ -116,7 +132,7 @@ class Call:
             inside[place] = join(map(same, variables))
         self.linked = len(self.own) < len(self.variables)  # some argument has a graph outside
         self.tensors = holds_tensors(args, options)
-        with modes(recording=True, transforming=True):
+        with modes(recording=True, transforming=transforming or self.outside.transforming):
             self.out = f(*inside, **options)
         for leaf in self.own:
             leaf.traced = False  # what leaks out of the call is nobody's variable any more
@@ -160,20 +176,33 @@ class Call:
         node.cell = Cell()  # so that a backward inside the function has where to put its gradient
         return wrap(x._data, node)
 
-    def look(self, results: list[Tensor]) -> None:
-        """Decide whether the walks back from these results are to be recorded."""
+    def look(self, results: list[Tensor], within: Scope | None = None) -> list:
+        """Decide whether the walks back from these results are to be recorded.
+
+        With a scope, only what was recorded in it is walked, up to the nodes from outside that the
+        function read; these are returned, and can be pulled to like variables.
+        """
         self.stops = {bottom(one)._node for one in self.variables}
         self.roots = [
             part._node for one in results for part in bare_parts(one) if part.requires_grad
         ]
-        self.met = reachable(self.roots, stops=self.stops)
-        captured = [node for node in self.met if node.plan is None]  # leaves of the graph outside
+
+        def parents(node: Any) -> tuple:
+            return node.parents if within is None or is_within(node, within) else ()
+
+        self.met = reachable(self.roots, links=parents, stops=self.stops)
+        captured = [node for node in self.met if node.plan is None or not (
+            within is None or node in self.stops or is_within(node, within)
+        )]  # fmt: skip
         self.record = self.outside.recording and (
             self.linked
             or self.outside.everything
-            or any(leaf.traced for leaf in captured)
+            or any(node.traced for node in captured)
             or (self.tensors and bool(captured))
         )
+        if within is not None:
+            self.stops.update(captured)
+        return captured
 
     def pull(
         self,
@@ -200,7 +229,7 @@ class Call:
         order = [node for node in met if node in between]
         arrived = walk_back(
             {node: seed for node, seed in sown.items() if node in between},
-            order, record=self.record, wanted=between, release=release,
+            order, record=self.record, wanted=between, targets=self.stops, release=release,
         )  # fmt: skip
         seen = {id(seed._data) for seed in seeds}
         found = (arrived.get(one._node) for one in variables)

@@ -5,7 +5,7 @@ nodes of its operands, and a node's position is greater than theirs. Walking wha
 by falling position is therefore a reverse topological order: without recursion, at any depth.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from operator import attrgetter
@@ -286,10 +286,11 @@ def pull_back(
     xp: Any,
     *,
     wanted: set | None = None,
+    targets: Container | None = None,
     lift: Callable[[Node], tuple] | None = None,
     release: bool = True,
 ) -> dict:
-    """Walk a graph back and return the gradients that arrived where a cell waits for one.
+    """Walk a graph back and return the gradients that arrived where they are waited for.
 
     Parameters
     ----------
@@ -301,13 +302,15 @@ def pull_back(
         What the formulas are run on: that of the arrays, or that of Tensors to record them.
     wanted : set of Node and Leaf, optional
         If given, gradients of others are left out.
+    targets : container of Node and Leaf, optional
+        Where the walk ends, and whose gradients it returns; by default of all that have a cell.
     lift : callable, optional
         Makes what a node kept into Tensors that point into the graph. Given when recording.
     release : bool
         Whether to free what each node kept as soon as the walk has passed it.
     """
     for node in order:
-        if node.kept is None:
+        if node.kept is None and (targets is None or node not in targets):
             raise GraphError(
                 f"backward: this graph was walked before, and what {describe(node)} kept was "
                 "freed then. Pass retain_graph=True to the first backward, or compute it again."
@@ -319,8 +322,12 @@ def pull_back(
         gradient = gradients.pop(node, None)
         if gradient is None:
             continue
-        if node.cell is not None:
+        if targets is None:
+            if node.cell is not None:
+                arrived[node] = gradient
+        elif node in targets:
             arrived[node] = gradient
+            continue
         plan = node.plan
         if plan is None:
             continue

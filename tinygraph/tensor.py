@@ -789,18 +789,23 @@ def owned(gradient: Any, seen: set[int]) -> ndarray:
 
 
 def walk_back(
-    seeds: dict, order: list, *, record: bool, wanted: set | None = None, release: bool = True
+    seeds: dict,
+    order: list,
+    *,
+    record: bool,
+    wanted: set | None = None,
+    targets: Any = None,
+    release: bool = True,
 ) -> dict:
     """Walk a graph back from Tensors at its results: on arrays, or where needed on Tensors."""
+    where = {"wanted": wanted, "targets": targets}
     if record:
         with modes(recording=True):
-            return pull_back(
-                seeds, order, Tensor._namespace, wanted=wanted, lift=lift, release=False
-            )
+            return pull_back(seeds, order, Tensor._namespace, lift=lift, release=False, **where)
     if all(type(seed) is Tensor and not seed.requires_grad for seed in seeds.values()):
         arrays = {node: seed._data for node, seed in seeds.items()}
-        return pull_back(arrays, order, numpy, wanted=wanted, release=release)
-    return pull_back(seeds, order, Tensor._namespace, wanted=wanted, lift=bare, release=release)
+        return pull_back(arrays, order, numpy, release=release, **where)
+    return pull_back(seeds, order, Tensor._namespace, lift=bare, release=release, **where)
 
 
 def bare(node: Node) -> tuple:

@@ -305,6 +305,20 @@ class Rule:
         residual = self.residual(xp, *operands, **params)
         return self.forward(xp, *operands, residual, **params), residual  # type: ignore[misc]
 
+    def evaluate(
+        self, xp: Any, slot: int, g: Any, operands: tuple, y: Any, params: dict
+    ) -> Any:
+        """Evaluate the formula that pulls a gradient back to one operand."""
+        known = {"xp": xp, "g": g, "y": y, **params}
+        known.update(zip(self.operands, operands, strict=True))
+        for name in self.reads[slot]:
+            if name == "r":
+                known[name] = self.residual(xp, *operands, **params)  # type: ignore[misc]
+            elif name.endswith("_shape"):
+                known[name] = known[name.removesuffix("_shape")].shape
+        vjp: Any = self.vjp[slot]
+        return vjp(*[known[name] for name in self.reads[slot]])
+
     def plan(self, slots: tuple[int, ...]) -> Plan | ListPlan:
         """Return the plan for the operands in `slots` requiring a gradient."""
         if self.variadic:

@@ -1,0 +1,369 @@
+"""Functions of the user's own as operations: with a gradient of their own, or computed twice."""
+
+from collections.abc import Callable, Iterable
+from functools import update_wrapper, wraps
+from math import prod
+from typing import Any
+
+import numpy
+
+from .errors import GraphError, RuleError
+from .reverse import Call, as_tensor
+from .rules import Kind, Rule, Shapes
+from .rules.table import REAL
+from .tape import MODES, Scope, modes
+from .tensor import Tensor, Wrapped, apply, wrap
+from .transforms import vmap
+from .trees import flatten
+
+
+class FunctionPlan:
+    """What to keep of one application of a `Function`: its operands and its residuals."""
+
+    __slots__ = ("names", "rule", "slots")
+
+    def __init__(self, rule: "Function", slots: tuple[int, ...]):
+        self.rule = rule
+        self.slots = slots
+        self.names = (*rule.operands, "residuals")
+
+    @staticmethod
+    def keep(*values: Any) -> tuple:
+        """Return what is kept: all but the result."""
+        return (*values[:-2], values[-1])
+
+    def pull(self, xp: Any, g: Any, kept: tuple, params: dict) -> list:
+        """Return the gradients of the operands in `slots`."""
+        *operands, residuals = kept
+        if xp is numpy:
+            with modes(recording=False):
+                gradients = self.rule.pull(tuple(map(wrap, operands)), residuals, wrap(g))
+            return [None if gradients[i] is None else gradients[i]._data for i in self.slots]
+        gradients = self.rule.pull(tuple(operands), None, g)
+        return [gradients[i] for i in self.slots]
+
+
+class Function(Rule):
+    """A rule made from functions on Tensors.
+
+    Attributes
+    ----------
+    run_on : callable
+        ``run_on(*tensors)`` returns the result and the residuals.
+    pull : callable
+        ``pull(tensors, residuals, g)`` returns a gradient or None for each. Without residuals, it
+        makes them of the tensors again.
+    """
+
+    __slots__ = ("pull", "run_on")
+
+    def __init__(self, name: str, count: int, run_on: Callable, pull: Callable):
+        super().__init__(
+            name, None, (lambda g: g,) * count, Kind.OTHER, REAL, None, Shapes.ANY, {}, "",
+            False, False, False, "", None, f"Return {name} of its operands.",
+        )  # fmt: skip
+        self.operands = tuple(f"x{i}" for i in range(count))
+        self.run_on = run_on
+        self.pull = pull
+
+    def run(self, xp: Any, operands: tuple, params: dict) -> tuple[Any, Any]:
+        """Compute the result and the residuals on raw arrays."""
+        with modes(recording=False):
+            y, residuals = self.run_on(*map(wrap, operands))
+        if isinstance(y, Wrapped):
+            raise GraphError(
+                f"{self.name}: it reads a value of the function that jvp or vmap transforms around "
+                "it. Pass that value as an argument."
+            )
+        return y._data, residuals
+
+    def evaluate(self, xp: Any, slot: int, g: Any, operands: tuple, y: Any, params: dict) -> Any:
+        """Pull a gradient back to one operand."""
+        return self.pull(operands, None, g)[slot]
+
+    def plan(self, slots: tuple[int, ...]) -> Any:
+        """Return the plan for the operands in `slots` requiring a gradient."""
+        return FunctionPlan(self, slots)
+
+    def on_batch(self, examples: tuple) -> Tensor:
+        """Return the results of all examples along axis 0."""
+        count = len(examples)
+        mapped = Function(
+            self.name,
+            count,
+            lambda *whole: (vmap(lambda *one: self.run_on(*one)[0])(*whole), None),
+            lambda whole, _, g: vmap(lambda g, *one: self.pull(one, None, g))(g, *whole),
+        )
+        return apply(mapped, examples, {})
+
+
+# ---------------------------------------------------------------- trees in, trees out
+
+
+def is_floating(x: Any) -> bool:
+    """Whether something is an array or a number that can have a gradient."""
+    return isinstance(x, float | Tensor | numpy.ndarray | numpy.floating) and (
+        isinstance(x, float) or x.dtype.kind in "fc"
+    )
+
+
+class Arguments:
+    """The floating point leaves of some arguments, and the arguments made of others."""
+
+    def __init__(self, args: tuple):
+        self.leaves, self.join = flatten(args)
+        self.places = [i for i, one in enumerate(self.leaves) if is_floating(one)]
+        self.tensors = tuple(as_tensor(self.leaves[i]) for i in self.places)
+
+    def of(self, tensors: Iterable) -> tuple:
+        """Return the arguments with other floating point leaves."""
+        leaves = list(self.leaves)
+        for i, one in zip(self.places, tensors, strict=True):
+            leaves[i] = one
+        return self.join(leaves)
+
+
+class Layout:
+    """How the floating point results of a function lie in one array, for a node has one result.
+
+    Several of them are put into one vector, which is taken apart again outside.
+    """
+
+    def __init__(self, leaves: list, join: Callable):
+        self.join = join
+        self.parts = [(one.shape, one.dtype) if is_floating(one) else None for one in leaves]
+        self.others = [None if is_floating(one) else one for one in leaves]
+
+    def unpack(self, packed: Tensor) -> Any:
+        """Return what the function returned, with its floating point leaves from one array."""
+        leaves, start = list(self.others), 0
+        only = sum(part is not None for part in self.parts) == 1
+        for i, part in enumerate(self.parts):
+            if part is None:
+                continue
+            shape, dtype = part
+            if only:
+                leaves[i] = packed
+                break
+            size = prod(shape)
+            leaves[i] = packed[start : start + size].reshape(shape).astype(dtype)
+            start += size
+        return self.join(leaves)
+
+
+def pack(out: Any) -> tuple[Tensor, Layout]:
+    """Return the floating point leaves of a tree as one array, and how they lie in it."""
+    leaves, join = flatten(out)
+    leaves = [as_tensor(one) if is_floating(one) else one for one in leaves]
+    floating = [one for one in leaves if is_floating(one)]
+    layout = Layout(leaves, join)
+    if len(floating) == 1:
+        return floating[0], layout
+    xp = Tensor._namespace
+    if not floating:
+        return xp.zeros((0,)), layout
+    dtype = numpy.result_type(*(one.dtype for one in floating))
+    return xp.concat([one.reshape(-1).astype(dtype) for one in floating]), layout
+
+
+# ---------------------------------------------------------------- a gradient of one's own
+
+
+class custom_vjp:
+    """A function whose gradient is given, not derived.
+
+    Parameters
+    ----------
+    f : callable
+        Takes and returns arrays, or nested dicts, lists, tuples and dataclasses of them. It gets
+        Tensors, and nothing inside it is recorded.
+
+    Examples
+    --------
+    The logarithm of 1 + exp(x), whose derived gradient would overflow:
+
+    >>> import tinygraph as tg
+    >>> @tg.custom_vjp
+    ... def softplus(x):
+    ...     return tg.log(1 + tg.exp(x))
+    >>> softplus.defvjp(lambda x: (softplus(x), x), lambda x, g: g * tg.sigmoid(x))
+    >>> tg.grad(softplus)(0.0)
+    array(0.5)
+    """
+
+    def __init__(self, f: Callable):
+        self.f = f
+        self.fwd: Callable | None = None
+        self.bwd: Callable | None = None
+        update_wrapper(self, f)
+
+    def defvjp(self, fwd: Callable, bwd: Callable) -> None:
+        """Set the gradient.
+
+        Parameters
+        ----------
+        fwd : callable
+            ``fwd(*args)`` returns the pair of what `f` returns and of residuals, that is whatever
+            `bwd` needs. For a gradient of the gradient it is itself recorded: residuals are then to
+            be Tensors made from its arguments.
+        bwd : callable
+            ``bwd(residuals, g)`` returns the gradient of each argument, as a tuple, or of the only
+            one; None for an argument that has none.
+        """
+        self.fwd, self.bwd = fwd, bwd
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the function; a gradient reaches its floating point arguments by `bwd`."""
+        if self.fwd is None:
+            raise GraphError(f"{self.__name__}: it has no gradient yet. Give it one by .defvjp.")
+        given = Arguments(args)
+        wanted = any(one.requires_grad or isinstance(one, Wrapped) for one in given.tensors)
+        now = MODES.get()
+        if not now.everything and not (wanted and now.recording):
+            return self.f(*args)
+        layouts: list[Layout] = []
+
+        def run_on(*tensors: Tensor) -> tuple[Tensor, Any]:
+            out, residuals = self.forward(given.of(tensors))
+            packed, layout = pack(out)
+            layouts[:] = [layout]
+            return packed, (residuals,)
+
+        def pull(tensors: tuple, kept: Any, g: Tensor) -> list:
+            if kept is None:
+                kept = self.forward(given.of(tensors), checked=True)[1:]
+            return self.backward(given, tensors, kept[0], layouts[0].unpack(g))
+
+        packed = apply(Function(self.__name__, len(given.tensors), run_on, pull), given.tensors, {})
+        return layouts[0].unpack(packed)
+
+    def forward(self, args: tuple, checked: bool = False) -> Any:
+        """Call fwd; if its residuals are to be differentiated, see that they can be."""
+        out = self.fwd(*args)  # type: ignore[misc]
+        if not isinstance(out, tuple) or len(out) != 2:
+            raise RuleError(f"{self.__name__}: fwd returns a pair (out, residuals).")
+        if checked and any(
+            is_floating(one) and not isinstance(one, Tensor) for one in flatten(out[1])[0]
+        ):
+            raise RuleError(
+                f"{self.__name__}: a gradient of its gradient needs residuals that are Tensors "
+                "made from fwd's arguments, and among them is an array or a number."
+            )
+        return out
+
+    def backward(self, given: Arguments, tensors: tuple, residuals: Any, g: Any) -> list:
+        """Call bwd, and bring its gradients into the order of the floating point leaves."""
+        answer = self.bwd(residuals, g)  # type: ignore[misc]
+        args = given.join(given.leaves)
+        if not isinstance(answer, tuple):
+            answer = (answer,)
+        if len(answer) != len(args):
+            raise RuleError(
+                f"{self.__name__}: bwd returned {len(answer)} gradients for {len(args)} arguments."
+            )
+        leaves: list[Any] = []
+        for gradient, arg in zip(answer, args, strict=True):
+            count = len(flatten(arg)[0])
+            parts = [None] * count if gradient is None else flatten(gradient)[0]
+            if len(parts) != count:
+                raise RuleError(
+                    f"{self.__name__}: bwd returned a gradient that is not structured like its "
+                    "argument."
+                )
+            leaves += parts
+        gradients = []
+        for i, tensor in zip(given.places, tensors, strict=True):
+            one = None if leaves[i] is None else as_tensor(leaves[i])
+            if one is not None and one.shape != tensor.shape:
+                raise RuleError(
+                    f"{self.__name__}: bwd returned a gradient of shape {one.shape} for an "
+                    f"argument of shape {tensor.shape}."
+                )
+            gradients.append(one)
+        return gradients
+
+
+# ---------------------------------------------------------------- memory for time
+
+
+def checkpoint(f: Callable) -> Callable:
+    """Return a function that keeps nothing for the way back, and runs again instead.
+
+    Recorded, `f` costs no more memory than its arguments and results; walking back runs it a second
+    time. Tensors that it reads from elsewhere get their gradients too. Inside `jvp` and `vmap` it
+    runs as it is.
+
+    Parameters
+    ----------
+    f : callable
+        Takes and returns arrays, or nested dicts, lists, tuples and dataclasses of them. It gives
+        the same result each time: randomness is drawn outside and passed in.
+
+    Raises
+    ------
+    GraphError
+        On the way back, if a Tensor that it reads has been given new values since.
+
+    Examples
+    --------
+    >>> import tinygraph as tg
+    >>> block = tg.checkpoint(lambda x: tg.tanh(tg.exp(x)))
+    >>> tg.grad(block)(0.0) == tg.grad(lambda x: tg.tanh(tg.exp(x)))(0.0)
+    np.True_
+    """
+    name = getattr(f, "__name__", "checkpoint")
+
+    @wraps(f)
+    def call(*args: Any) -> Any:
+        now = MODES.get()
+        if not now.recording or now.everything or now.level:
+            return f(*args)
+        given = Arguments(args)
+        first = Segment(name, f, given, given.tensors)
+        captured, layout, values = first.captured, first.layout, [wrap(first.packed._data)]
+        if not captured and not any(one.requires_grad for one in given.tensors):
+            return layout.unpack(values[0])
+        count = len(given.tensors)
+
+        def run_on(*tensors: Tensor) -> tuple[Tensor, Any]:
+            # The first time, what has just been computed; later, for a replay, again.
+            return (values.pop() if values else pack(f(*given.of(tensors[:count])))[0]), None
+
+        def pull(tensors: tuple, _: Any, g: Tensor) -> list:
+            again = Segment(name, f, given, tensors[:count])
+            if again.captured != captured:
+                raise GraphError(
+                    f"checkpoint: {name} reads a Tensor that has been given new values since it "
+                    "was called. Walk back before you change it, or pass it as an argument."
+                )
+            return again.pull(g)
+
+        operands = (*given.tensors, *first.outside)
+        return layout.unpack(apply(Function(name, len(operands), run_on, pull), operands, {}))
+
+    return call
+
+
+class Segment:
+    """One recorded run of a function, and which Tensors from elsewhere it read."""
+
+    def __init__(self, name: str, f: Callable, given: Arguments, tensors: tuple):
+        marker = Scope(name, MODES.get().scope)
+
+        def inside(*variables: Tensor) -> Any:
+            with modes(scope=marker):
+                return f(*given.of(variables))
+
+        self.call = Call(name, inside, tensors, {}, range(len(tensors)), transforming=False)
+        self.packed, self.layout = pack(self.call.out)
+        self.captured = self.call.look([self.packed], within=marker)
+        # What the captured nodes hold is read by the function itself: only their shape counts here.
+        self.outside = [
+            wrap(numpy.broadcast_to(numpy.zeros((), node.dtype), node.shape), node)
+            for node in self.captured
+        ]
+
+    def pull(self, g: Tensor) -> list:
+        """Return the gradients of the arguments, and of what was read from elsewhere."""
+        call = self.call
+        return call.pull([self.packed], [g], call.variables + self.outside)
