@@ -5,6 +5,7 @@ from typing import Any as _Any
 
 from . import methods as methods
 from . import numpy_protocols as numpy_protocols
+from . import operators as operators
 from .errors import ArgumentError as ArgumentError
 from .errors import BoundsError as BoundsError
 from .errors import DTypeError as DTypeError

@@ -44,9 +44,15 @@ def swapaxes(self: Tensor, axis1: int, axis2: int) -> Tensor:
     return transpose(self, axes)
 
 
-for _method in (reshape, ravel, squeeze, transpose, swapaxes):
+def copy(self: Tensor) -> Tensor:
+    """Return the same values, recorded, as a Tensor that is no view."""
+    return namespace.positive(self)
+
+
+for _method in (copy, reshape, ravel, squeeze, transpose, swapaxes):
     setattr(Tensor, _method.__name__, _method)
 Tensor.flatten = ravel  # type: ignore[attr-defined]
+Tensor.__copy__ = copy  # type: ignore[attr-defined]
 Tensor.astype = namespace.astype  # type: ignore[attr-defined]
 Tensor.__getitem__ = namespace.getitem  # type: ignore[attr-defined]
 for _name in ("sum", "mean", "max", "min", "argmax", "argmin"):

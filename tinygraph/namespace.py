@@ -12,7 +12,7 @@ import numpy
 
 from .errors import ArgumentError, DTypeError
 from .rules import RULES, Parameter, Rule
-from .tensor import POSITIVE, Shared, Tensor, apply, array_of, binary, named, unary, wrap
+from .tensor import Shared, Tensor, apply, array_of, binary, named, unary, wrap
 
 # ---------------------------------------------------------------- reading parameters
 
@@ -173,7 +173,7 @@ def asarray(
             raise ArgumentError(
                 f"asarray: {obj.dtype} as {dtype} needs a copy, copy=False forbids."
             )
-        return POSITIVE(result) if copy and result is obj else result
+        return FUNCTIONS["positive"](result) if copy and result is obj else result
     given = array_of(obj)
     array = given if dtype is None else given.astype(dtype, copy=False)
     shares = array is obj or array.base is not None

@@ -8,13 +8,14 @@ import numpy
 from numpy import asarray as as_ndarray
 from numpy import ndarray
 
+from .arrays import ForeignError, numbers
 from .errors import (
     DTypeError,
     GraphError,
     ShapeError,
     explain,
 )
-from .rules import RULES, Rule
+from .rules import Rule
 from .tape import MODES, Cell, Leaf, Node, describe, modes, pull_back, reachable
 
 SCALARS = frozenset({bool, int, float, complex})
@@ -22,32 +23,12 @@ MISTAKES = (ValueError, TypeError, IndexError)  # what array libraries raise for
 NONE: dict[str, Any] = {}  # the parameters of an operation that has none
 
 
-class ForeignError(DTypeError):
-    """An operand that is neither a number nor an array."""
-
-
 # ---------------------------------------------------------------- reading operands
 
 
 def array_of(x: Any, copy: bool = False) -> ndarray:
-    """Read numbers, lists and arrays as an ndarray of numbers; refuse what is not."""
-    if type(x) is not ndarray:
-        if isinstance(x, Tensor):
-            x = x._data
-        elif isinstance(x, numpy.ma.MaskedArray | numpy.matrix):
-            raise ForeignError(
-                f"{type(x).__name__} is not taken: its mask or its algebra would be lost. "
-                "Convert it with numpy.asarray (and .filled) first."
-            )
-        elif x is None or isinstance(x, str | bytes | dict | set):
-            raise ForeignError(f"{type(x).__name__} is not an array of numbers.")
-    try:
-        array = numpy.array(x, copy=True) if copy else as_ndarray(x)
-    except ValueError as error:
-        raise ShapeError(f"not an array: {error}") from error
-    if array.dtype.kind not in "biufc":
-        raise ForeignError(f"{type(x).__name__} of dtype {array.dtype} is not an array of numbers.")
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    """Read numbers, lists, arrays and Tensors as an ndarray of numbers."""
+    return numbers(x._data if isinstance(x, Tensor) else x, copy)
 
 
 def read(rule: Rule, x: Any, recording: bool) -> tuple[Any, Any]:
@@ -642,12 +623,6 @@ class Tensor:
             raise ShapeError(f"mT: shape {self.shape} has no matrix to transpose.")
         return self.swapaxes(-1, -2)
 
-    def copy(self) -> "Tensor":
-        """Return the same values, recorded, as a Tensor that is no view."""
-        return POSITIVE(self)
-
-    __copy__ = copy
-
     def __reduce__(self) -> tuple:
         if self._node is not None and self._node.plan is not None:
             raise GraphError(
@@ -717,54 +692,6 @@ def interpret(rule: Rule, operands: tuple, params: dict) -> Tensor:
 
 
 Shared.__name__ = Shared.__qualname__ = "Tensor"
-
-
-# ---------------------------------------------------------------- operators
-
-POSITIVE = unary(RULES["positive"])
-SQUARE = unary(RULES["square"])
-SQRT = unary(RULES["sqrt"])
-RECIPROCAL = unary(RULES["reciprocal"])
-
-ARITHMETIC = {
-    "add": ("add", "+="), "sub": ("subtract", "-="), "mul": ("multiply", "*="),
-    "truediv": ("divide", "/="), "matmul": ("matmul", "@="),
-}  # fmt: skip
-COMPARISONS = {
-    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
-    "ne": "not_equal", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
-}  # fmt: skip
-SIGNS = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}
-
-
-def _power(self, exponent):
-    # NumPy's ** has these short cuts too, so that values agree to the last bit.
-    if type(exponent) in (int, float) and self.dtype.kind in "fc":
-        if exponent == 2:
-            return SQUARE(self)
-        if exponent == 0.5:
-            return SQRT(self)
-        if exponent == -1:
-            return RECIPROCAL(self)
-    return POWER(self, exponent)
-
-
-def _install(name: str, operator: Any, symbol: str) -> None:
-    """Give Tensor an operator with its reflected form and its in-place form."""
-    setattr(Tensor, f"__{name}__", operator)
-    setattr(Tensor, f"__r{name}__", lambda self, other: operator(other, self))
-    setattr(Tensor, f"__i{name}__", lambda self, other: self._assign(symbol, operator, other))
-
-
-for _name, (_rule, _symbol) in ARITHMETIC.items():
-    _install(_name, binary(RULES[_rule], method=True), _symbol)
-POWER = binary(RULES["pow"], method=True)
-_install("pow", _power, "**=")
-Tensor.__rpow__ = lambda self, base: POWER(base, self)  # type: ignore[attr-defined]
-for _name, _rule in COMPARISONS.items():
-    setattr(Tensor, f"__{_name}__", binary(RULES[_rule], method=True))
-for _name, _rule in SIGNS.items():
-    setattr(Tensor, f"__{_name}__", unary(RULES[_rule]))
 
 
 # ---------------------------------------------------------------- small parts of the above

@@ -1,0 +1,46 @@
+"""Tensor's operators: each is the function of a rule, in three forms."""
+
+from typing import Any
+
+from . import namespace
+from .rules import RULES
+from .tensor import Tensor, binary
+
+ARITHMETIC = {
+    "add": ("add", "+="), "sub": ("subtract", "-="), "mul": ("multiply", "*="),
+    "truediv": ("divide", "/="), "matmul": ("matmul", "@="),
+}  # fmt: skip
+COMPARISONS = {
+    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
+    "ne": "not_equal", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
+}  # fmt: skip
+SIGNS = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}
+
+# NumPy's ** has these short cuts too, so that values agree to the last bit.
+SHORT_CUTS = {2: namespace.square, 0.5: namespace.sqrt, -1: namespace.reciprocal}
+
+pow_of = binary(RULES["pow"], method=True)
+
+
+def power(self: Tensor, exponent: Any) -> Tensor:
+    """Return self to the power of an exponent."""
+    if type(exponent) in (int, float) and self.dtype.kind in "fc" and exponent in SHORT_CUTS:
+        return SHORT_CUTS[exponent](self)
+    return pow_of(self, exponent)
+
+
+def install(name: str, operator: Any, symbol: str) -> None:
+    """Give Tensor an operator with its reflected form and its in-place form."""
+    setattr(Tensor, f"__{name}__", operator)
+    setattr(Tensor, f"__r{name}__", lambda self, other: operator(other, self))
+    setattr(Tensor, f"__i{name}__", lambda self, other: self._assign(symbol, operator, other))
+
+
+for _name, (_rule, _symbol) in ARITHMETIC.items():
+    install(_name, binary(RULES[_rule], method=True), _symbol)
+install("pow", power, "**=")
+Tensor.__rpow__ = lambda self, base: pow_of(base, self)  # type: ignore[attr-defined]
+for _name, _rule in COMPARISONS.items():
+    setattr(Tensor, f"__{_name}__", binary(RULES[_rule], method=True))
+for _name, _rule in SIGNS.items():
+    setattr(Tensor, f"__{_name}__", namespace.FUNCTIONS[_rule])
