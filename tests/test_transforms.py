@@ -105,7 +105,7 @@ def test_auxiliary_results():
     assert type(aux["squares"]) is np.ndarray
     assert aux["squares"].tolist() == [1.0, 4.0]
     assert aux["text"] == "t"
-    gradient, aux = tg.grad(f, has_aux=True)(tg.tensor([1.0, 2.0]))
+    _, aux = tg.grad(f, has_aux=True)(tg.tensor([1.0, 2.0]))
     assert isinstance(aux["squares"], tg.Tensor)
     assert not aux["squares"].requires_grad
     with pytest.raises(tg.ArgumentError, match="pair"):

@@ -1,9 +1,11 @@
 """tinygraph: gradients nobody writes by hand, that are checked, and that you can see."""
 
 from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from . import methods as methods
+from . import namespace as _namespace
 from . import numpy_protocols as numpy_protocols
 from . import operators as operators
 from .errors import ArgumentError as ArgumentError
@@ -16,27 +18,54 @@ from .errors import MissingDependencyError as MissingDependencyError
 from .errors import RuleError as RuleError
 from .errors import ShapeError as ShapeError
 from .errors import TinygraphError as TinygraphError
-from .functions import checkpoint as checkpoint
-from .functions import custom_vjp as custom_vjp
-from .namespace import *  # noqa: F403
+from .namespace import arange as arange
+from .namespace import asarray as asarray
+from .namespace import matrix_transpose as matrix_transpose
+from .namespace import ones as ones
+from .namespace import tensor as tensor
+from .namespace import zeros as zeros
+from .rules import RULES as _RULES
 from .tape import enable_grad as enable_grad
 from .tape import no_grad as no_grad
 from .tape import scope as scope
 from .tensor import Tensor as Tensor
-from .transforms import grad as grad
-from .transforms import hessian as hessian
-from .transforms import hvp as hvp
-from .transforms import jacobian as jacobian
-from .transforms import jvp as jvp
-from .transforms import ravel_pytree as ravel_pytree
-from .transforms import value_and_grad as value_and_grad
-from .transforms import vjp as vjp
-from .transforms import vmap as vmap
 
-_ON_USE = ("testing",)  # imported when it is first asked for
+# What is imported when it is first asked for, and from where.
+_ON_USE = {
+    "checkpoint": "functions", "custom_vjp": "functions", "grad": "transforms",
+    "hessian": "transforms", "hvp": "transforms", "jacobian": "transforms", "jvp": "transforms",
+    "ravel_pytree": "transforms", "value_and_grad": "transforms", "vjp": "transforms",
+    "vmap": "transforms",
+}  # fmt: skip
+_MODULES = ("testing",)
+_NAMES = {*_RULES} - {"getitem", "scatter_add"}  # the functions made from the table
+
+if _TYPE_CHECKING:
+    from .functions import checkpoint as checkpoint
+    from .functions import custom_vjp as custom_vjp
+    from .transforms import grad as grad
+    from .transforms import hessian as hessian
+    from .transforms import hvp as hvp
+    from .transforms import jacobian as jacobian
+    from .transforms import jvp as jvp
+    from .transforms import ravel_pytree as ravel_pytree
+    from .transforms import value_and_grad as value_and_grad
+    from .transforms import vjp as vjp
+    from .transforms import vmap as vmap
 
 
 def __getattr__(name: str) -> _Any:
-    if name in _ON_USE:
-        return _import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _NAMES:
+        value = getattr(_namespace, name)
+    elif name in _ON_USE:
+        value = getattr(_import_module(f".{_ON_USE[name]}", __name__), name)
+    elif name in _MODULES:
+        return _import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_NAMES, *_ON_USE, *_MODULES})

@@ -1,11 +1,12 @@
 """ndarray's methods on a Tensor, with NumPy's arguments."""
 
+from collections.abc import Callable
 from typing import Any
 
 from . import namespace
 from .errors import BoundsError
-from .rules import RULES
-from .tensor import Tensor
+from .rules import RULES, Rule
+from .tensor import Tensor, named
 
 
 def reshape(self: Tensor, *shape: Any) -> Tensor:
@@ -49,12 +50,30 @@ def copy(self: Tensor) -> Tensor:
     return namespace.positive(self)
 
 
-for _method in (copy, reshape, ravel, squeeze, transpose, swapaxes):
+def astype(self: Tensor, dtype: Any) -> Tensor:
+    """Return the values in another dtype."""
+    return namespace.astype(self, dtype)
+
+
+def getitem(self: Tensor, index: Any) -> Tensor:
+    """Return the entries that an index selects."""
+    return namespace.getitem(self, index)
+
+
+def reduction(rule: Rule) -> Callable:
+    """Make the method of a reduction, whose first argument is the axis."""
+
+    def method(self: Tensor, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        return getattr(namespace, rule.name)(self, axis=axis, keepdims=keepdims)
+
+    method.__doc__ = rule.doc
+    return named(method, rule)
+
+
+for _method in (astype, copy, ravel, reshape, squeeze, swapaxes, transpose):
     setattr(Tensor, _method.__name__, _method)
 Tensor.flatten = ravel  # type: ignore[attr-defined]
 Tensor.__copy__ = copy  # type: ignore[attr-defined]
-Tensor.astype = namespace.astype  # type: ignore[attr-defined]
-Tensor.__getitem__ = namespace.getitem  # type: ignore[attr-defined]
+Tensor.__getitem__ = getitem  # type: ignore[attr-defined]
 for _name in ("sum", "mean", "max", "min", "argmax", "argmin"):
-    setattr(Tensor, _name, namespace.compiled(RULES[_name], "a, axis=None, *, keepdims=False"))
-    getattr(Tensor, _name).__doc__ = RULES[_name].doc
+    setattr(Tensor, _name, reduction(RULES[_name]))

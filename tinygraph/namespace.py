@@ -85,13 +85,12 @@ def function_of(rule: Rule) -> Callable:
     return function
 
 
-FUNCTIONS = {name: function_of(rule) for name, rule in RULES.items()}
-globals().update(FUNCTIONS)
-
-
 def __getattr__(name: str) -> Any:
-    # Reached for a name that does not exist; to type checkers it stands for those made above.
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Made when it is first asked for: importing the table stays quick, however long it grows.
+    if name not in RULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    function = globals()[name] = function_of(RULES[name])
+    return function
 
 
 def matrix_transpose(x: Any, /) -> Tensor:
@@ -173,7 +172,7 @@ def asarray(
             raise ArgumentError(
                 f"asarray: {obj.dtype} as {dtype} needs a copy, copy=False forbids."
             )
-        return FUNCTIONS["positive"](result) if copy and result is obj else result
+        return result.copy() if copy and result is obj else result
     given = array_of(obj)
     array = given if dtype is None else given.astype(dtype, copy=False)
     shares = array is obj or array.base is not None
@@ -201,10 +200,5 @@ def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None)
         start, stop = 0, start
     return wrap(numpy.arange(start, stop, step, dtype=dtype))
 
-
-__all__ = [
-    *(name for name in FUNCTIONS if name not in ("getitem", "scatter_add")),
-    "arange", "asarray", "matrix_transpose", "ones", "tensor", "zeros",
-]  # fmt: skip
 
 Tensor._namespace = sys.modules[__name__]

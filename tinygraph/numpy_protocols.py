@@ -16,8 +16,8 @@ from .tensor import Tensor
 signature_of = cache(inspect.signature)
 
 
-def adapted(function: Callable, rule: Rule) -> Callable:
-    """Make a function of the table one that is called as NumPy's of the same name is."""
+def adapted(rule: Rule) -> Callable:
+    """Make the function of a rule one that is called as NumPy's of the same name is."""
 
     def call(ours: Any, *args: Any, **options: Any) -> Tensor:
         given = signature_of(ours).bind(*args, **options).arguments
@@ -28,19 +28,19 @@ def adapted(function: Callable, rule: Rule) -> Callable:
                 f"{name_of(ours)} of a Tensor takes no argument {', '.join(sorted(strange))}. "
                 "Use .numpy() for values without a gradient."
             )
-        return function(*operands, **given)
+        return getattr(namespace, rule.name)(*operands, **given)
 
     return call
 
 
-UFUNCS: dict[Any, Callable] = {}
+UFUNCS: dict[Any, str] = {}  # the names of the functions that take their place
 FUNCTIONS: dict[Any, Callable] = {}
-for _name, _function in namespace.FUNCTIONS.items():
+for _name, _rule in RULES.items():
     _theirs = getattr(numpy, _name, None)
     if isinstance(_theirs, numpy.ufunc):
-        UFUNCS[_theirs] = _function
+        UFUNCS[_theirs] = _name
     elif _theirs is not None:
-        FUNCTIONS[_theirs] = adapted(_function, RULES[_name])
+        FUNCTIONS[_theirs] = adapted(_rule)
 
 # Those that take other arguments, or have no rule of their own.
 FUNCTIONS |= {
@@ -85,7 +85,7 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: 
             f"{what}{given} has no rule for a Tensor. Use .numpy() for values without a gradient."
         )
     if out is None:
-        return function(*inputs)
+        return getattr(namespace, function)(*inputs)
     if any(isinstance(one, Tensor) for one in out):
         raise DTypeError(f"{name_of(ufunc)}: out= a Tensor; its values cannot change in place.")
     if MODES.get().recording and any(isinstance(x, Tensor) and x.requires_grad for x in inputs):

@@ -4,7 +4,7 @@ from typing import Any
 
 from . import namespace
 from .rules import RULES
-from .tensor import Tensor, binary
+from .tensor import Tensor, binary, unary
 
 ARITHMETIC = {
     "add": ("add", "+="), "sub": ("subtract", "-="), "mul": ("multiply", "*="),
@@ -17,7 +17,7 @@ COMPARISONS = {
 SIGNS = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}
 
 # NumPy's ** has these short cuts too, so that values agree to the last bit.
-SHORT_CUTS = {2: namespace.square, 0.5: namespace.sqrt, -1: namespace.reciprocal}
+SHORT_CUTS = {2: "square", 0.5: "sqrt", -1: "reciprocal"}
 
 pow_of = binary(RULES["pow"], method=True)
 
@@ -25,7 +25,7 @@ pow_of = binary(RULES["pow"], method=True)
 def power(self: Tensor, exponent: Any) -> Tensor:
     """Return self to the power of an exponent."""
     if type(exponent) in (int, float) and self.dtype.kind in "fc" and exponent in SHORT_CUTS:
-        return SHORT_CUTS[exponent](self)
+        return getattr(namespace, SHORT_CUTS[exponent])(self)
     return pow_of(self, exponent)
 
 
@@ -43,4 +43,4 @@ Tensor.__rpow__ = lambda self, base: pow_of(base, self)  # type: ignore[attr-def
 for _name, _rule in COMPARISONS.items():
     setattr(Tensor, f"__{_name}__", binary(RULES[_rule], method=True))
 for _name, _rule in SIGNS.items():
-    setattr(Tensor, f"__{_name}__", namespace.FUNCTIONS[_rule])
+    setattr(Tensor, f"__{_name}__", unary(RULES[_rule]))

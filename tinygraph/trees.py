@@ -1,6 +1,5 @@
 """Nested dicts, lists, tuples and dataclasses: taken apart into leaves and put together again."""
 
-import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,7 +14,9 @@ def parts_of(tree: Any) -> tuple[Iterable[Any], Callable[[list], Any]] | None:
         return tree, lambda parts: type(tree)(*parts)
     if isinstance(tree, list | tuple):
         return tree, type(tree)
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+    if hasattr(tree, "__dataclass_fields__") and not isinstance(tree, type):
+        import dataclasses  # whoever made this one has paid for it
+
         names = [field.name for field in dataclasses.fields(tree) if field.init]
         return (
             [getattr(tree, name) for name in names],

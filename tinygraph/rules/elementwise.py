@@ -42,8 +42,8 @@ rule(
 rule(
     "pow",
     vjp=(
-        # b = 0 and a = 0 give 0 here, where b · a**(b − 1) and y · log(a) would be 0 · ∞.
-        lambda xp, g, a, b: g * xp.where(b == 0, 0.0, b * a ** xp.where(b == 0, 1.0, b - 1)),
+        # At a = 0 and b = 0 another base keeps b · a**(b − 1) and y · log(a) from 0 · ∞.
+        lambda xp, g, a, b: g * b * xp.where((a == 0) & (b == 0), 1.0, a) ** (b - 1),
         lambda xp, g, a, y: g * y * xp.log(xp.where((a == 0) & (y == 0), 1.0, a)),
     ),
     doc="Return a to the power of b.",

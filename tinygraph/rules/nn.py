@@ -135,7 +135,7 @@ def cross_entropy(xp, logits, targets, r, *, axis=-1, reduction="mean"):
     """
     weights = rows(xp, targets, logits, axis)
     if weights is targets:
-        losses = -xp.sum(xp.where(targets == 0, 0.0, targets * r), axis=axis)
+        losses = -xp.sum(targets * xp.where(targets == 0, 0.0, r), axis=axis)
     else:
         losses = -xp.sum(xp.where(weights, r, 0.0), axis=axis)
     if reduction == "none":

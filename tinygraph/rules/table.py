@@ -7,7 +7,6 @@ parameters what they read; the table compiles from that what a recorded operatio
 import enum
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -53,7 +52,6 @@ class Parameter(enum.Enum):
     REDUCTION = '"mean", "sum" or "none"'
 
 
-@dataclass(frozen=True)
 class Domain:
     """The values at which a rule is differentiable, for one operand.
 
@@ -63,15 +61,25 @@ class Domain:
     have a kink where two of them tie.
     """
 
-    low: float = -math.inf
-    high: float = math.inf
-    excluded: tuple[float, ...] = ()
-    of: str = "real"
-    distinct: bool = False
+    __slots__ = ("distinct", "excluded", "high", "low", "of")
+
+    def __init__(
+        self,
+        low: float = -math.inf,
+        high: float = math.inf,
+        excluded: tuple[float, ...] = (),
+        of: str = "real",
+        distinct: bool = False,
+    ):
+        self.low = low
+        self.high = high
+        self.excluded = excluded
+        self.of = of
+        self.distinct = distinct
 
     def without(self, *points: float) -> "Domain":
         """Return this domain less some points."""
-        return replace(self, excluded=self.excluded + points)
+        return Domain(self.low, self.high, self.excluded + points, self.of, self.distinct)
 
 
 REAL = Domain()
@@ -305,9 +313,7 @@ class Rule:
         residual = self.residual(xp, *operands, **params)
         return self.forward(xp, *operands, residual, **params), residual  # type: ignore[misc]
 
-    def evaluate(
-        self, xp: Any, slot: int, g: Any, operands: tuple, y: Any, params: dict
-    ) -> Any:
+    def evaluate(self, xp: Any, slot: int, g: Any, operands: tuple, y: Any, params: dict) -> Any:
         """Evaluate the formula that pulls a gradient back to one operand."""
         known = {"xp": xp, "g": g, "y": y, **params}
         known.update(zip(self.operands, operands, strict=True))
