@@ -199,7 +199,7 @@ def judge(
 
     with numpy.errstate(invalid="ignore"):
         difference = numpy.abs(values - numerical)
-    vague = ~(error <= BLUR * max(largest, value))
+    vague = ~(error <= BLUR * max(largest, value, exact**0.5))
     wrong = ~vague & ~(difference <= allowed + rtol * numpy.abs(numerical) + atol * largest)
     for mask, verdict in ((wrong, "differ"), (vague, "cannot be judged")):
         if mask.any():

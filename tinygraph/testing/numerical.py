@@ -22,7 +22,7 @@ def derivative(
     f: Callable[[float], float],
     x: float,
     middle: float,
-    noise: float,
+    eps: float,
     step: float,
     rounded: Callable[[float], float] = float,
 ) -> tuple[float, float]:
@@ -33,8 +33,8 @@ def derivative(
     f : callable
     x, middle : float
         The place, and the value of `f` there.
-    noise : float
-        By how much rounding may have changed a value of `f`.
+    eps : float
+        The precision of the values of `f`, relative to their size.
     step : float
         The first step.
     rounded : callable
@@ -58,11 +58,12 @@ def derivative(
         wider, sharper = central, bend
         central = (up - down) / (right - left)
         bend = (up - middle) / (right - x) - (middle - down) / (x - left)
+        noise = ROUNDING * eps * max(abs(up), abs(down), abs(middle))
         doubt = max(abs(wider - central), abs(sharper - 2 * bend)) + noise / step
         if doubt < error:
             value, error = (4 * central - wider) / 3, doubt
         step /= 2
-        if noise / step >= error:
+        if error <= noise / step < numpy.inf:
             break
     return value, error
 
@@ -77,7 +78,6 @@ def derivatives(f: Callable, x: Any) -> tuple[numpy.ndarray, numpy.ndarray]:
     result = f(x)
     middle = number(result)
     eps = max(float(numpy.finfo(one).eps) for one in (dtype, float_dtype(result)))
-    noise = ROUNDING * eps * abs(middle)
     rounded = float if dtype == numpy.float64 else lambda value: float(dtype.type(value))
     slopes, errors = numpy.empty(x.shape), numpy.empty(x.shape)
 
@@ -86,10 +86,11 @@ def derivatives(f: Callable, x: Any) -> tuple[numpy.ndarray, numpy.ndarray]:
 
             def moved(value: float, i: int = i) -> float:
                 move(i, value)
-                return number(f(x))
+                with numpy.errstate(all="ignore"):  # where a step leaves the domain of f
+                    return number(f(x))
 
             step = eps**0.25 / 2 * max(1.0, abs(entry))
-            slopes.flat[i], errors.flat[i] = derivative(moved, entry, middle, noise, step, rounded)
+            slopes.flat[i], errors.flat[i] = derivative(moved, entry, middle, eps, step, rounded)
             values.flat[i] = entry
     finally:
         restore()

@@ -1,0 +1,476 @@
+"""Every rule of the table, by properties that its entry alone determines."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygraph as tg
+from tinygraph.namespace import FUNCTIONS
+from tinygraph.rules import RULES, Domain, Kind, Parameter, Rule, Shapes
+from tinygraph.rules import rule as enter
+from tinygraph.tape import replay
+from tinygraph.testing import check_grads
+from tinygraph.testing.strategies import arguments, differentiable
+
+DIFFERENTIABLE = [name for name, rule in RULES.items() if rule.differentiable]
+SEVERAL = [name for name in DIFFERENTIABLE if RULES[name].variadic or len(RULES[name].vjp) > 1]
+BROADCAST = [name for name in SEVERAL if RULES[name].shapes is Shapes.BROADCAST]
+DOUBLE = (np.dtype("float64"),)
+
+derived = pytest.mark.parametrize("name", DIFFERENTIABLE)
+
+
+def call(rule, operands, params):
+    """Call the public function of a rule."""
+    function = FUNCTIONS[rule.name]
+    return function(list(operands), **params) if rule.variadic else function(*operands, **params)
+
+
+def for_all(strategy, holds):
+    """Try a property on what a strategy gives; most of it has to have entries."""
+    seen = []
+
+    @given(strategy)
+    def tried(drawn):
+        seen.append(holds(*drawn).size)
+
+    tried()
+    assert sum(size > 0 for size in seen) > len(seen) / 2, "the property was hardly tried"
+
+
+@st.composite
+def pulled(draw, rule, **options):
+    """Return arguments of a rule, and an upstream gradient for its result."""
+    operands, params = draw(arguments(rule, **options))
+    y = call(rule, operands, params)
+    weights = st.integers(-8, 8).map(lambda n: (n + 0.5) / 4)
+    g = draw(hnp.arrays(np.float64, y.shape, elements=weights, fill=st.nothing()))
+    return operands, params, g.astype(y.dtype)
+
+
+def leaves(operands, slots):
+    """Return operands with Tensors that require a gradient at the given places."""
+    return [
+        tg.tensor(one, requires_grad=True) if i in slots else one for i, one in enumerate(operands)
+    ]
+
+
+def gradients(rule, operands, params, g, slots=None):
+    """Return the result and the gradients of the operands, None where there is none."""
+    inside = leaves(operands, differentiable(rule, operands) if slots is None else slots)
+    y = call(rule, inside, params)
+    y.backward(g)
+    found = [one.grad if isinstance(one, tg.Tensor) else None for one in inside]
+    return y, [None if one is None else one.numpy() for one in found]
+
+
+def assert_near(found, expected, rtol=1e-12):
+    """Assert that arrays agree up to rounding, relative to the largest entry."""
+    assert found.shape == expected.shape
+    size = np.max(np.abs(expected), initial=1e-3)
+    assert np.max(np.abs(found - expected), initial=0.0) <= rtol * size, (found, expected)
+
+
+# ---------------------------------------------------------------- values
+
+
+def scattered(values, *, index, shape):
+    total = np.zeros(shape, values.dtype)
+    np.add.at(total, index, values)
+    return total
+
+
+def softmax(a, axis=-1):
+    return np.exp(a) / np.exp(a).sum(axis=axis, keepdims=True)
+
+
+def cross_entropy(a, t, axis, reduction):
+    rows = t
+    if t.ndim < a.ndim:
+        rows = np.moveaxis(np.eye(a.shape[axis], dtype=a.dtype)[t], -1, axis)
+    losses = -(rows * np.log(softmax(a, axis))).sum(axis=axis)
+    return {"none": lambda x: x, "sum": np.sum, "mean": np.mean}[reduction](losses)
+
+
+EXACT = {
+    "astype": lambda a, *, dtype: a.astype(dtype),
+    "getitem": lambda a, *, index: a[index],
+    "relu": lambda a: np.maximum(a, 0),
+    "scatter_add": scattered,
+}
+UP_TO_ROUNDING = {
+    "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
+    "softmax": softmax,
+    "log_softmax": lambda a, axis: np.log(softmax(a, axis)),
+    "logsumexp": lambda a, axis, keepdims: np.log(np.exp(a).sum(axis=axis, keepdims=keepdims)),
+    "softmax_cross_entropy": cross_entropy,
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_values_are_those_of_numpy(name):
+    rule = RULES[name]
+
+    def holds(operands, params):
+        y = call(rule, operands, params)
+        if name in UP_TO_ROUNDING:
+            expected = np.asarray(UP_TO_ROUNDING[name](*operands, **params))
+            coarse = "float32" in [str(one.dtype) for one in operands]
+            assert_near(y.numpy(), expected, 1e-5 if coarse else 1e-12)
+            if len(operands) == 1:
+                assert y.dtype == expected.dtype
+            return y
+        function = EXACT.get(name) or getattr(np, name)
+        given_ = (operands,) if rule.variadic else operands
+        expected = np.asarray(function(*given_, **params))
+        assert (y.shape, y.dtype) == (expected.shape, expected.dtype)
+        assert y.numpy().tobytes() == expected.tobytes()
+        recorded = call(rule, leaves(operands, differentiable(rule, operands)), params)
+        assert recorded.numpy().tobytes() == expected.tobytes()
+        return y
+
+    for_all(arguments(rule), holds)
+
+
+# ---------------------------------------------------------------- derivatives
+
+
+@derived
+def test_first_and_second_order_against_numbers(name):
+    rule = RULES[name]
+
+    def holds(operands, params):
+        check_grads(lambda *inside: call(rule, inside, params), operands, order=2)
+        return operands[0]
+
+    for_all(arguments(rule, dtypes=DOUBLE), holds)
+
+
+@derived
+def test_gradients_have_the_shape_and_dtype_of_their_operands(name):
+    rule = RULES[name]
+
+    def holds(operands, params, g):
+        y, found = gradients(rule, operands, params, g)
+        for i in differentiable(rule, operands):
+            assert (found[i].shape, found[i].dtype) == (operands[i].shape, operands[i].dtype)
+        wide = tuple(one.astype(float) if one.dtype == "float32" else one for one in operands)
+        if "dtype" in params:
+            return y
+        for rough, fine in zip(found, gradients(rule, wide, params, g)[1], strict=True):
+            if fine is not None:
+                assert_near(rough.astype(float), fine, 2e-5)
+        return y
+
+    for_all(pulled(rule), holds)
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_which_operands_ask_changes_no_number(name):
+    rule = RULES[name]
+
+    def holds(operands, params, g):
+        asked = differentiable(rule, operands)
+        y, together = gradients(rule, operands, params, g)
+        for count in range(1, len(asked)):
+            for slots in itertools.combinations(asked, count):
+                alone = gradients(rule, operands, params, g, slots)[1]
+                for i, gradient in enumerate(alone):
+                    assert (gradient is not None) == (i in slots)
+                    if i in slots:
+                        assert gradient.tobytes() == together[i].tobytes()
+        return y
+
+    for_all(pulled(rule), holds)
+
+
+@derived
+def test_a_second_backward_through_the_recorded_gradient(name):
+    rule = RULES[name]
+
+    def holds(operands, params, g):
+        first = gradients(rule, operands, params, g)[1]
+        inside = leaves(operands, differentiable(rule, operands))
+        y = call(rule, inside, params)
+        y.backward(g, create_graph=True)
+        for one, expected in zip(inside, first, strict=True):
+            if isinstance(one, tg.Tensor):
+                # What is recorded runs on Tensors: its sums and products are NumPy's all the same.
+                assert_near(one.grad.numpy(), expected, 1e-12)
+                assert one.grad.dtype == expected.dtype
+                one.grad = None  # the cycle that create_graph makes
+        return y
+
+    for_all(pulled(rule, dtypes=DOUBLE), holds)
+
+
+# ---------------------------------------------------------------- how operands lie in memory
+
+LAYOUTS = {
+    "Fortran order": lambda a: a.copy(order="F"),
+    "every second": lambda a: np.repeat(a[..., None], 2, axis=-1)[..., 0],
+    "backwards": lambda a: np.flip(np.flip(a).copy()),
+    "transposed": lambda a: a.T.copy().T,
+}
+
+
+@derived
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layout_in_memory_changes_nothing(name, layout):
+    rule = RULES[name]
+
+    def holds(operands, params, g):
+        _, expected = gradients(rule, operands, params, g)
+        views = [np.asarray(LAYOUTS[layout](one.copy())) for one in operands]
+        copies = [one.copy() for one in views]
+        upstream = np.asarray(LAYOUTS[layout](g.copy()))
+        for one in (*views, upstream):
+            one.flags.writeable = False
+        inside = [tg.asarray(one) for one in views]
+        for i in differentiable(rule, operands):
+            inside[i].requires_grad = True
+        y = call(rule, inside, params)
+        y.backward(upstream)
+        for i, gradient in enumerate(expected):
+            assert (views[i] == copies[i]).all()
+            if gradient is not None:
+                assert_near(inside[i].grad.numpy(), gradient, 1e-5)
+                assert not np.shares_memory(inside[i].grad._data, upstream)
+        return y
+
+    for_all(pulled(rule), holds)
+
+
+@derived
+def test_upstream_gradients_that_are_broadcast(name):
+    rule = RULES[name]
+
+    def holds(operands, params):
+        shape = call(rule, operands, params).shape
+        flat = np.broadcast_to(np.array(1.5), shape)
+        y, found = gradients(rule, operands, params, flat)
+        _, expected = gradients(rule, operands, params, np.full(shape, 1.5))
+        for one, other in zip(found, expected, strict=True):
+            if one is not None:
+                assert_near(one, other, 1e-12)
+                one[...] = 0.0  # the caller's own
+        return y
+
+    for_all(arguments(rule, dtypes=DOUBLE), holds)
+
+
+@pytest.mark.parametrize("name", BROADCAST)
+def test_python_numbers_as_operands(name):
+    rule = RULES[name]
+
+    def holds(operands, params, g):
+        arrays = [one for one in operands if isinstance(one, np.ndarray)]
+        floats = [one.dtype for one in arrays if one.dtype.kind == "f"]
+        y = call(rule, operands, params)
+        expected = np.asarray(getattr(np, name)(*operands, **params))
+        assert (y.dtype, y.numpy().tobytes()) == (expected.dtype, expected.tobytes())
+        if floats:
+            filled = tuple(
+                one if isinstance(one, np.ndarray) else np.array(one, np.result_type(*floats))
+                for one in operands
+            )
+            asked = differentiable(rule, operands)
+            found = gradients(rule, operands, params, g)[1]
+            beside = gradients(rule, filled, params, g, asked)[1]
+            for i in asked:
+                assert found[i].dtype == operands[i].dtype
+                assert_near(found[i], beside[i], 1e-5)
+        return y
+
+    for_all(pulled(rule, numbers=True), holds)
+
+
+# ---------------------------------------------------------------- replay
+
+
+@derived
+def test_a_recorded_result_replays_to_the_last_bit(name):
+    rule = RULES[name]
+
+    def holds(operands, params, g):
+        y = call(rule, leaves(operands, differentiable(rule, operands)), params)
+        node = y._node
+        for _ in range(2):  # before backward and after
+            again = replay([node], np)[node]
+            assert (again.dtype, again.shape) == (y.dtype, y.shape)
+            assert again.tobytes() == y.numpy().tobytes()
+            if node.kept is not None:
+                y.backward(g)
+        return y
+
+    for_all(pulled(rule), holds)
+
+
+# ---------------------------------------------------------------- conventions at kinks
+
+INF, NAN = math.inf, math.nan
+CONVENTIONS = {
+    "relu'(0) = 0": (tg.relu, [[-1.0, -0.0, 0.0, 2.0]], [[0, 0, 0, 1]]),
+    "abs'(0) = 0": (tg.abs, [[-2.0, 0.0, -0.0, 2.0]], [[-1, 0, 0, 1]]),
+    "sqrt'(0) = inf": (tg.sqrt, [[0.0, 4.0]], [[INF, 0.25]]),
+    "maximum: a tie gives half": (
+        tg.maximum, [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]], [[0, 0.5, 1], [1, 0.5, 0]],
+    ),
+    "minimum: a tie gives half": (
+        tg.minimum, [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]], [[1, 0.5, 0], [0, 0.5, 1]],
+    ),
+    "maximum of one and the same": (lambda x: tg.maximum(x, x), [[1.0, 2.0]], [[1, 1]]),
+    "max: ties share evenly": (tg.max, [[1.0, 3.0, 3.0, 3.0]], [[0, 1 / 3, 1 / 3, 1 / 3]]),
+    "min: ties share evenly": (tg.min, [[1.0, 1.0, 3.0]], [[0.5, 0.5, 0]]),
+    "max over an axis: ties share along it": (
+        lambda x: tg.max(x, axis=0), [[[1.0, 2.0], [1.0, 0.0]]], [[[0.5, 1], [0.5, 0]]],
+    ),
+    "min over an axis: ties share along it": (
+        lambda x: tg.min(x, axis=1, keepdims=True), [[[1.0, 1.0], [1.0, 0.0]]],
+        [[[0.5, 0.5], [0, 1]]],
+    ),
+    "x**0 gives 0 for x": (tg.pow, [[0.0, 2.0], [0.0, 0.0]], [[0, 0], None]),
+    "x**0 gives 0 for x, as an operator": (lambda x: x**0, [[0.0, -2.0]], [[0, 0]]),
+    "0**y gives 0 for y": (tg.pow, [[0.0, 0.0], [2.0, 0.5]], [None, [0, 0]]),
+    "0**1": (tg.pow, [[0.0], [1.0]], [[1], [0]]),
+    "a negative base to a whole power": (lambda x: x**3, [[-2.0]], [[12]]),
+    "0**2, as an operator": (lambda x: x**2, [[0.0, -3.0]], [[0, -6]]),
+    "logsumexp of nothing but −inf": (tg.logsumexp, [[-INF, -INF]], [[0, 0]]),
+    "where: what is not chosen gets 0": (
+        lambda x: tg.where(x > 0, x, 0.0), [[-1.0, 1.0]], [[0, 1]],
+    ),
+    "an entry selected twice gets both": (lambda x: x[np.array([0, 0, 1])], [[5.0, 6.0]], [[2, 1]]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_conventions_at_kinks(convention):
+    function, operands, expected = CONVENTIONS[convention]
+    inside = [tg.tensor(one, requires_grad=True) for one in operands]
+    with np.errstate(divide="ignore"):
+        function(*inside).sum().backward()
+    for one, gradient in zip(inside, expected, strict=True):
+        if gradient is not None:
+            np.testing.assert_array_equal(one.grad.numpy(), gradient)
+
+
+def test_rules_that_state_a_convention_have_a_row():
+    stated = {name for name, rule in RULES.items() if rule.convention}
+    rows = {name for name in stated if any(name in row for row in CONVENTIONS)}
+    assert stated - rows <= {"pow"}  # its rows write it as x**0
+
+
+def test_constant_functions_record_nothing():
+    for name, rule in RULES.items():
+        if not rule.differentiable:
+            x = tg.tensor([1.0, 2.0], requires_grad=rule.domain[0].of == "real")
+            if rule.domain[0].of == "real":
+                operands = (x,) * len(rule.operands)
+                assert not call(rule, operands, {}).requires_grad, name
+
+
+# ---------------------------------------------------------------- stable at both ends
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_stable_forms(dtype):
+    x = tg.tensor([1e4, 0.0, -1e4], dtype=dtype, requires_grad=True)
+    np.testing.assert_array_equal(tg.softmax(x).numpy(), [1, 0, 0])
+    np.testing.assert_array_equal(tg.log_softmax(x).numpy(), [0, -1e4, -2e4])
+    assert tg.logsumexp(x).item() == 1e4
+    for function in (tg.softmax, tg.log_softmax, tg.logsumexp):
+        x.grad = None
+        function(x).sum().backward()
+        assert np.isfinite(x.grad.numpy()).all()
+    np.testing.assert_array_equal(tg.sigmoid(x).numpy(), [1, 0.5, 0])
+    x.grad = None
+    tg.sigmoid(x).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [0, 0.25, 0])
+    assert tg.sigmoid(tg.tensor(-80.0)).item() == pytest.approx(math.exp(-80))
+
+
+def test_cross_entropy_of_large_logits():
+    logits = tg.tensor([[1e4, 0.0], [1e4, 0.0]], requires_grad=True)
+    loss = tg.softmax_cross_entropy(logits, [0, 1])
+    assert loss.item() == 5000
+    loss.backward()
+    np.testing.assert_array_equal(logits.grad.numpy(), [[0, 0], [0.5, -0.5]])
+    rows = tg.softmax_cross_entropy(logits, np.array([[1.0, 0.0], [0.0, 1.0]]))
+    assert rows.item() == 5000
+
+
+def test_a_weight_of_zero_meets_an_infinite_logit():
+    logits = tg.tensor([[0.0, -INF]], requires_grad=True)
+    for targets in ([0], np.array([[1.0, 0.0]])):
+        logits.grad = None
+        loss = tg.softmax_cross_entropy(logits, targets)
+        loss.backward()
+        assert loss.item() == 0
+        np.testing.assert_array_equal(logits.grad.numpy(), [[0, 0]])
+
+
+def test_logsumexp_of_infinities():
+    with np.errstate(divide="ignore"):
+        assert tg.logsumexp(tg.tensor([-INF, -INF])).item() == -INF
+    assert tg.logsumexp(tg.tensor([-INF, 3.0])).item() == 3
+    assert tg.logsumexp(tg.tensor([INF, 3.0])).item() == INF
+
+
+# ---------------------------------------------------------------- the table itself
+
+VALID = dict(vjp=lambda g: g, kind=Kind.ELEMENTWISE, domain=Domain(), doc="Return it.")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"domain": None},
+        {"domain": (Domain(), None)},
+        {"domain": float},
+        {"doc": ""},
+        {"vjp": lambda g, unknown: g},
+        {"forward": lambda xp, a, *, axis: a},
+        {"forward": lambda xp, a: a, "parameters": {"axis": Parameter.AXIS}},
+    ],
+    ids=["no domain", "half a domain", "domain", "doc", "vjp", "parameter", "no parameter"],
+)
+def test_an_entry_that_lacks_something_is_an_error(change):
+    entry = VALID | change
+    forward = entry.pop("forward", lambda xp, a: a)
+    with pytest.raises(TypeError, match="nonsense"):
+        enter("nonsense", forward, **entry)
+    assert "nonsense" not in RULES
+
+
+@pytest.mark.parametrize("column", ["vjp", "kind", "domain"])
+def test_an_entry_without_a_column_is_an_error(column):
+    with pytest.raises(TypeError, match=column):
+        enter("nonsense", **{key: value for key, value in VALID.items() if key != column})
+    assert "nonsense" not in RULES
+
+
+def test_no_name_twice():
+    with pytest.raises(TypeError, match="add"):
+        enter("add", **VALID)
+
+
+def test_each_rule_has_its_derived_tests():
+    for name, rule in RULES.items():
+        assert isinstance(rule, Rule)
+        assert name == rule.name
+        assert name in UP_TO_ROUNDING or name in EXACT or hasattr(np, name), name
+        assert len(rule.domain) == max(1, len(rule.vjp)), name
+    everywhere = [
+        test_first_and_second_order_against_numbers, test_layout_in_memory_changes_nothing,
+        test_gradients_have_the_shape_and_dtype_of_their_operands,
+        test_a_second_backward_through_the_recorded_gradient,
+        test_upstream_gradients_that_are_broadcast, test_a_recorded_result_replays_to_the_last_bit,
+    ]  # fmt: skip
+    for test in everywhere:
+        assert any(mark.args == ("name", DIFFERENTIABLE) for mark in test.pytestmark)
+    assert len(DIFFERENTIABLE) == len({name for name in RULES if any(RULES[name].vjp)})
