@@ -1,0 +1,100 @@
+"""What the documents say is true: their examples run, their picture is what the code draws."""
+
+import doctest
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+from xml.etree import ElementTree
+
+import pytest
+
+from tinygraph.rules import RULES
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^ *```(.*)$", re.MULTILINE)
+NOT_RUN = {"sh", "text", "{automodule}", "{autoclass}"}  # the gate runs the README's commands
+
+
+def blocks(document):
+    """Return the code blocks of a document: pairs of a language and a text."""
+    parts = FENCE.split(document.read_text(encoding="utf-8"))
+    return list(zip(parts[1::4], map(dedent, parts[2::4]), strict=True))
+
+
+def named(document):
+    return document.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_the_examples_run(document, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = FENCE.sub("", document.read_text(encoding="utf-8"))
+    examples = doctest.DocTestParser().get_doctest(text, {}, named(document), str(document), 0)
+    said = []
+    doctest.DocTestRunner(verbose=False).run(examples, out=said.append)
+    assert not said, "".join(said)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_every_block_is_run_or_is_no_code(document):
+    for language, text in blocks(document):
+        word = language.partition(" ")[0]
+        assert word in NOT_RUN or (word == "python" and (">>>" in text or "rule(" in text)), text
+
+
+# ---------------------------------------------------------------- the README's picture
+
+
+def drawn(path):
+    """Return all of an SVG that is not layout: what there is, of which class, with which words."""
+    return [
+        (
+            group.get("class"),
+            group.findtext("{*}title"),
+            ["".join(text.itertext()).strip() for text in group.findall(".//{*}text")],
+        )
+        for group in ElementTree.parse(path).iterfind(".//{*}g[@class]")
+        if group.get("class") != "graph"
+    ]
+
+
+def test_the_picture_is_what_the_code_draws(tmp_path):
+    script = ROOT / "docs" / "make_pictures.py"
+    subprocess.run([sys.executable, script, tmp_path], check=True)
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == sorted(path.name for path in (ROOT / "docs" / "pictures").iterdir())
+    for name in made:
+        assert drawn(tmp_path / name) == drawn(ROOT / "docs" / "pictures" / name), (
+            f"{name} is out of date: python docs/make_pictures.py"
+        )
+
+
+# ---------------------------------------------------------------- adding an operation
+
+ENTRY = next(text for language, text in blocks(ROOT / "CONTRIBUTING.md") if "rule(" in text)
+
+
+def test_adding_an_operation_takes_the_one_entry_that_contributing_shows(tmp_path):
+    name = re.search(r'rule\(\s*"(\w+)"', ENTRY).group(1)
+    assert name not in RULES, "show an operation that tinygraph does not have yet"
+    for folder in ("tinygraph", "models", "viz"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    chapter = tmp_path / "tinygraph" / "rules" / "elementwise.py"
+    chapter.write_text(chapter.read_text(encoding="utf-8") + ENTRY, encoding="utf-8")
+
+    use = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import numpy as np
+import tinygraph as tg
+assert tg.__file__.startswith({str(tmp_path)!r})
+tg.testing.check_grads(tg.{name}, (np.linspace(-2.0, 2.0, 4),))
+print(tg.{name}.__doc__)
+"""
+    done = subprocess.run([sys.executable, "-c", use], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Return ")
