@@ -27,7 +27,9 @@ def test_numerical_gradient(dtype, rtol):
     np.testing.assert_allclose(gradient, np.cos(x), rtol=rtol)
 
 
-@pytest.mark.parametrize("answer", [float, np.float64, np.array, tg.asarray, lambda y: np.array([y])])
+@pytest.mark.parametrize(
+    "answer", [float, np.float64, np.array, tg.asarray, lambda y: np.array([y])]
+)
 def test_what_a_function_may_return(answer):
     x = np.array(3.0)
     assert numerical_gradient(lambda x: answer(x**2), x) == pytest.approx(6)
@@ -170,9 +172,7 @@ def test_right_functions_pass():
         lambda tree: {"a": tree["w"] ** 2, "b": [tree["v"].sum()]},
         ({"w": 2.0, "v": tg.tensor([1.0, 2.0], name="v")},),
     )
-    check_grads(
-        tg.softmax_cross_entropy, (rng.random((3, 4)), np.array([1, 2, 0])), order=2
-    )
+    check_grads(tg.softmax_cross_entropy, (rng.random((3, 4)), np.array([1, 2, 0])), order=2)
     check_grads(lambda x: x * 0, (rng.random(3),))
     check_grads(lambda x: x, (np.zeros((0, 2)),))
 
@@ -227,7 +227,7 @@ def test_one_entry_slightly_off(factor):
 
 
 def test_a_kink_is_not_blamed_on_the_gradient():
-    with pytest.raises(GradientError, match="1 of 2 entries cannot be judged(.|\n)*kink"):
+    with pytest.raises(GradientError, match=r"1 of 2 entries cannot be judged(.|\n)*kink"):
         check_grads(tg.relu, (np.array([0.0, 1.0]),))
     check_grads(tg.relu, (np.array([1e-6, 1.0]),))
 
@@ -370,7 +370,8 @@ def test_a_meaning_without_a_strategy_is_an_error():
 
 def test_hypothesis_is_loaded_when_it_is_used():
     program = (
-        "import sys, tinygraph as tg; tg.testing.check_grads; assert 'hypothesis' not in sys.modules;"
+        "import sys, tinygraph as tg; tg.testing.check_grads;"
+        "assert 'hypothesis' not in sys.modules;"
         "tg.testing.strategies; assert 'hypothesis' in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -95,12 +95,12 @@ def check_grads(
     if exact is not None and any(leaf.dtype != numpy.float64 for leaf in leaves):
         function = weighted(lambda *inside: f(*join(inside)))
         coarse = grad(function, argnums=tuple(range(len(leaves))))(*leaves)
-        eps = max(float(numpy.finfo(leaf.dtype).eps) for leaf in leaves)
+        blur = max(float(numpy.finfo(leaf.dtype).eps) for leaf in leaves) ** 0.5
+        tolerances = tuple(blur if one is None else one for one in tolerances)
         for place, leaf, rough, fine in zip(places, leaves, coarse, exact, strict=True):
             title = f"derivative 1 by {place} in {leaf.dtype}, beside that in float64"
-            largest = numpy.max(numpy.abs(fine), initial=0.0)
-            error = numpy.full(fine.shape, eps**0.5 * (1 + largest) / SAFETY)
-            judge(title, rough, fine, error, 1.0, tolerances)
+            error = numpy.full(fine.shape, blur / SAFETY)
+            judge(title, rough, fine, error, numpy.inf, tolerances)
 
 
 # ---------------------------------------------------------------- a function of arrays to a number
@@ -130,8 +130,8 @@ def differentiable(args: tuple) -> tuple[list, list[str], Callable]:
 
     def put(inside: Iterable[Tensor]) -> tuple:
         filled = list(leaves)
-        for i, tensor in zip(at, inside, strict=True):
-            filled[i] = tensor
+        for i, one in zip(at, inside, strict=True):
+            filled[i] = one
         return join(filled)
 
     return arrays, places, put
@@ -142,7 +142,6 @@ def weighted(f: Callable) -> Callable:
 
     The weights are random, so that no error in a gradient is likely to cancel or to hide.
     """
-
     known: dict[tuple, Tensor] = {}
 
     def total(*args: Any) -> Any:
@@ -152,8 +151,9 @@ def weighted(f: Callable) -> Callable:
                 key = (i, part.shape, part.dtype)
                 if key not in known:
                     rng = numpy.random.default_rng(i)
-                    sizes, signs = rng.uniform(0.5, 1.5, part.shape), rng.integers(2, size=part.shape)
-                    known[key] = tensor(sizes * (2 * signs - 1), dtype=part.dtype)
+                    weights = rng.uniform(0.5, 1.5, part.shape)
+                    weights *= rng.choice([-1.0, 1.0], part.shape)
+                    known[key] = tensor(weights, dtype=part.dtype)
                 sums.append((part * known[key]).sum())
         if not sums:
             raise DTypeError("check_grads: the function returned nothing of a real floating dtype.")

@@ -6,6 +6,7 @@ from its `domain`, parameters from what they are said to mean.
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy
@@ -46,7 +47,7 @@ def intervals(domain: Domain) -> list[tuple[float, float]]:
         high = max(REACH, low + REACH)
     edges = [low, *sorted(point for point in domain.excluded if low < point < high), high]
     found = []
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in pairwise(edges):
         margin = min(MARGIN, (right - left) / 8)
         start = left + margin if left == domain.low or left in domain.excluded else left
         stop = right - margin if right == domain.high or right in domain.excluded else right
@@ -118,12 +119,13 @@ def apart(draw: Callable, shapes: list, dtypes: list, domain: Domain) -> list:
 
 
 @st.composite
-def shapes(draw: Callable, *, min_ndim: int = 0, max_ndim: int = MAX_NDIM, empty: bool = True) -> Any:
+def shapes(
+    draw: Callable, *, min_ndim: int = 0, max_ndim: int = MAX_NDIM, empty: bool = True
+) -> Any:
     """Return shapes, one in five with axes that may have length 0."""
     least = draw(_least_side()) if empty else 1
     ndim = draw(st.sampled_from([n for n in range(min_ndim, max_ndim + 1) for _ in range(n + 1)]))
-    sides = dict(min_side=least, max_side=MAX_SIDE)
-    return draw(hnp.array_shapes(min_dims=ndim, max_dims=ndim, **sides))
+    return tuple(draw(st.lists(st.integers(least, MAX_SIDE), min_size=ndim, max_size=ndim)))
 
 
 @st.composite
@@ -223,7 +225,9 @@ def indices(draw: Callable, shape: tuple[int, ...]) -> Any:
         count = draw(st.integers(1, MAX_SIDE))
 
         def some(axis: int) -> st.SearchStrategy:
-            return hnp.arrays("int64", (count,), elements=st.integers(-shape[axis], shape[axis] - 1))
+            return hnp.arrays(
+                "int64", (count,), elements=st.integers(-shape[axis], shape[axis] - 1)
+            )
 
         kinds += [
             some(0),
@@ -311,7 +315,7 @@ def operand_shapes(draw: Callable, rule: Rule) -> Any:
             fixed[name] = axis
             lengths = draw(st.lists(st.integers(0, MAX_SIDE), min_size=1, max_size=3))
             at = axis % len(first)
-            found = tuple(first[:at] + (n,) + first[at + 1 :] for n in lengths)
+            found = tuple((*first[:at], n, *first[at + 1 :]) for n in lengths)
             if draw(st.sampled_from([False, False, True])):  # flattened first: any shapes will do
                 fixed[name] = None
                 found = tuple(draw(st.lists(shapes(), min_size=1, max_size=3)))
