@@ -1,0 +1,73 @@
+"""How Sphinx makes the documentation: ``python -m sphinx docs docs/_build/html``."""
+
+import math
+from importlib import metadata
+
+import tinygraph
+from tinygraph.rules import RULES, Domain, Rule
+
+project = "tinygraph"
+author = "the tinygraph contributors"
+copyright = author
+release = metadata.version("tinygraph-autograd")
+
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"tinygraph {release}"
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # numpydoc's sections say them
+numpydoc_show_class_members = False
+
+nitpicky = True
+
+
+# ---------------------------------------------------------------- the table of rules
+
+
+def domain(one: Domain) -> str:
+    """Say where an operand may lie."""
+    if one.of != "real":
+        return one.of
+    text = f"({number(one.low)}, {number(one.high)})"
+    if (one.low, one.high) == (-math.inf, math.inf):
+        text = "ℝ"
+    elif (one.low, one.high) == (0, math.inf):
+        text = "> 0"
+    if one.excluded:
+        text += f" less {', '.join(map(number, one.excluded))}"
+    return f"{text}, no ties" if one.distinct else text
+
+
+def number(value: float) -> str:
+    """Write the end of an interval."""
+    return f"{value:g}".replace("inf", "∞").replace("-", "−")
+
+
+def row(rule: Rule) -> str:
+    """Write one rule as a row of a Markdown table."""
+    domains = [domain(one) for one in rule.domain]
+    cells = [
+        f"`{rule.name}({rule.signature})`",
+        rule.kind.name.lower(),
+        rule.shapes.value,
+        domains[0] if len(set(domains)) == 1 else "; ".join(domains),
+        rule.convention if rule.differentiable else "not differentiable",
+    ]
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+HEAD = (
+    "| rule | kind | operands | differentiable where | convention |",
+    "|---|---|---|---|---|",
+)
+FUNCTIONS = "\n".join(
+    f".. autofunction:: tinygraph.{name}" for name in sorted(RULES) if name in vars(tinygraph)
+)
+myst_heading_anchors = 3
+myst_enable_extensions = ["substitution"]
+myst_substitutions = {
+    "rules": "\n".join([*HEAD, *map(row, RULES.values())]),
+    "functions": f"```{{eval-rst}}\n{FUNCTIONS}\n```",
+}
