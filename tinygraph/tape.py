@@ -5,8 +5,8 @@ nodes of its operands, and a node's position is greater than theirs. Walking wha
 by falling position is therefore a reverse topological order: without recursion, at any depth.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable
+from contextlib import ContextDecorator
 from contextvars import ContextVar
 from operator import attrgetter
 from typing import Any
@@ -173,18 +173,29 @@ MODES: ContextVar[Modes] = ContextVar(
 )
 
 
-@contextmanager
-def modes(**changes: Any) -> Iterator[None]:
+class modes(ContextDecorator):
     """Run a block, or a decorated function, under changed modes."""
-    now = MODES.get()
-    token = MODES.set(Modes(**{name: getattr(now, name) for name in Modes.__slots__} | changes))
-    try:
-        yield
-    finally:
-        MODES.reset(token)
+
+    def __init__(self, **changes: Any):
+        self.changes = changes
+
+    def _recreate_cm(self) -> "modes":  # for each call of a decorated function
+        return modes(**self.changes)
+
+    def __enter__(self) -> None:
+        now = MODES.get()
+        then = Modes(
+            now.recording, now.everything, now.transforming, now.scope, now.level, now.batches
+        )
+        for name, value in self.changes.items():
+            setattr(then, name, value)
+        self.token = MODES.set(then)
+
+    def __exit__(self, *error: object) -> None:
+        MODES.reset(self.token)
 
 
-def no_grad():
+def no_grad() -> modes:
     """Record nothing inside: a context manager and a decorator.
 
     Examples
@@ -199,14 +210,19 @@ def no_grad():
     return modes(recording=False)
 
 
-def enable_grad():
+def enable_grad() -> modes:
     """Record again inside a `no_grad`: a context manager and a decorator."""
     return modes(recording=True)
 
 
-@contextmanager
-def scope(name: str) -> Iterator[None]:
+class scope(modes):
     """Name the region of the graph that is recorded inside; scopes nest.
+
+    A context manager and a decorator.
+
+    Parameters
+    ----------
+    name : str
 
     Examples
     --------
@@ -214,8 +230,16 @@ def scope(name: str) -> Iterator[None]:
     >>> with tg.scope("Affine1"):
     ...     y = tg.tensor([1.0], requires_grad=True) * 2
     """
-    with modes(scope=Scope(str(name), MODES.get().scope)):
-        yield
+
+    def __init__(self, name: str):
+        self.name = str(name)
+
+    def _recreate_cm(self) -> "scope":
+        return scope(self.name)
+
+    def __enter__(self) -> None:
+        self.changes = {"scope": Scope(self.name, MODES.get().scope)}
+        super().__enter__()
 
 
 # ---------------------------------------------------------------- order
@@ -256,11 +280,12 @@ def operands(node: Any) -> tuple:
 def sum_to(xp: Any, gradient: Any, shape: tuple[int, ...]) -> Any:
     """Sum a gradient over the axes along which broadcasting stretched its operand."""
     extra = len(gradient.shape) - len(shape)
-    stretched = tuple(
-        i for i, n in enumerate(gradient.shape) if i < extra or (n != 1 and shape[i - extra] == 1)
-    )
+    stretched = [*range(extra)]
+    if gradient.shape[extra:] != shape:
+        pairs = enumerate(zip(gradient.shape[extra:], shape, strict=True), extra)
+        stretched += [i for i, (n, own) in pairs if own == 1 and n != 1]
     if stretched:
-        gradient = xp.sum(gradient, axis=stretched)
+        gradient = xp.sum(gradient, axis=tuple(stretched) if len(stretched) > 1 else stretched[0])
     return gradient if gradient.shape == shape else xp.reshape(gradient, shape)
 
 

@@ -581,7 +581,7 @@ class Tensor:
         leaf = self._node is None or self._node.plan is None
         recording = MODES.get().recording
         if self.requires_grad and leaf and recording:
-            if isinstance(other, Tensor) and other.requires_grad:
+            if isinstance(other, Wrapped) or (isinstance(other, Tensor) and other.requires_grad):
                 raise GraphError(
                     f"{symbol}: {self._label()} is a leaf that requires a gradient, and the right "
                     "side is recorded: its gradient would have nowhere to go. Update it under "
