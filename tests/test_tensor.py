@@ -342,6 +342,9 @@ def test_operators_of_one_operand_and_of_matrices():
     assert values(m @ leaf(np.ones(3))) == [3.0, 12.0]
     assert values(leaf(np.ones(2)) @ m) == [3.0, 5.0, 7.0]
     assert values(~tg.tensor([True, False])) == [False, True]
+    assert values(True & tg.tensor([True, False])) == [True, False]
+    assert values(tg.tensor([1, 2]) | 1) == [1, 3]
+    assert tg.grad(tg.grad(lambda x: 2.0**x))(1.0) == pytest.approx(2 * np.log(2.0) ** 2)
     assert values(leaf([1.0, 3.0]) > 2) == [False, True]
     assert values(tg.tensor([1, 2]) == [1, 3]) == [True, False]
 

@@ -220,7 +220,7 @@ class custom_vjp:
         wanted = any(one.requires_grad or isinstance(one, Wrapped) for one in given.tensors)
         now = MODES.get()
         if not now.everything and not (wanted and now.recording):
-            return self.f(*args)
+            return self.f(*given.of(given.tensors))
         layouts: list[Layout] = []
 
         def run_on(*tensors: Tensor) -> tuple[Tensor, Any]:
@@ -350,12 +350,12 @@ class Segment:
     def __init__(self, name: str, f: Callable, given: Arguments, tensors: tuple):
         marker = Scope(name, MODES.get().scope)
 
-        def inside(*variables: Tensor) -> Any:
+        def inside(*variables: Tensor) -> tuple[Tensor, Layout]:
             with modes(scope=marker):
-                return f(*given.of(variables))
+                return pack(f(*given.of(variables)))
 
         self.call = Call(name, inside, tensors, {}, range(len(tensors)), transforming=False)
-        self.packed, self.layout = pack(self.call.out)
+        self.packed, self.layout = self.call.out
         self.captured = self.call.look([self.packed], within=marker)
         # What the captured nodes hold is read by the function itself: only their shape counts here.
         self.outside = [

@@ -10,9 +10,12 @@ ARITHMETIC = {
     "add": ("add", "+="), "sub": ("subtract", "-="), "mul": ("multiply", "*="),
     "truediv": ("divide", "/="), "matmul": ("matmul", "@="),
 }  # fmt: skip
+BITWISE = {
+    "and": ("bitwise_and", "&="), "or": ("bitwise_or", "|="), "xor": ("bitwise_xor", "^="),
+}  # fmt: skip
 COMPARISONS = {
     "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
-    "ne": "not_equal", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
+    "ne": "not_equal",
 }  # fmt: skip
 SIGNS = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}
 
@@ -36,7 +39,7 @@ def install(name: str, operator: Any, symbol: str) -> None:
     setattr(Tensor, f"__i{name}__", lambda self, other: self._assign(symbol, operator, other))
 
 
-for _name, (_rule, _symbol) in ARITHMETIC.items():
+for _name, (_rule, _symbol) in (ARITHMETIC | BITWISE).items():
     install(_name, binary(RULES[_rule], method=True), _symbol)
 install("pow", power, "**=")
 Tensor.__rpow__ = lambda self, base: pow_of(base, self)  # type: ignore[attr-defined]

@@ -90,7 +90,7 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
         slots = []
     record = bool(slots)
     if now.everything and not record:
-        record = any(node is not None and node.traced for node in nodes)
+        record = any(node is not None and (node.traced or node.requires_grad) for node in nodes)
     if record:
         for i, x in enumerate(operands):
             if i not in slots:
