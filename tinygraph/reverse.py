@@ -245,7 +245,8 @@ class Call:
         for one, variable, given in zip(pulled, self.variables, self.given, strict=True):
             if one is None:
                 one = wrap(numpy.zeros(variable.shape, variable.dtype))
-            answers.append(answer(one, isinstance(given, Tensor)))
+            keep = isinstance(given, Tensor) or one.requires_grad or isinstance(one, Wrapped)
+            answers.append(one if keep else one._data)  # nobody else has it
         rest = iter(answers)
         return tuple(join(take(rest, count)) for count, join in self.trees)
 

@@ -520,7 +520,13 @@ def vmap(f: Callable, in_axes: Any = 0, out_axes: int = 0) -> Callable:
             results, join = tensors_of("vmap", f(*inside, **options))
             whole = [map_of_all.spread(one)._inside.parts[0] for one in results]
         tensors = holds_tensors(args, options)
-        return join(answer(moved_axis(one, 0, out_axes), tensors) for one in whole)
+        moved = [moved_axis(one, 0, out_axes) for one in whole]
+        seen: set[int] = set()
+        return join(
+            one if tensors or one.requires_grad or isinstance(one, Wrapped)
+            else owned(one._data, seen)  # made by an operation: only a view may be shared
+            for one in moved
+        )  # fmt: skip
 
     return call
 
