@@ -8,6 +8,7 @@ import os
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
+import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 # The same examples in every run of the gate; --hypothesis-profile=thorough looks further.
@@ -16,3 +17,11 @@ settings.register_profile(
 )
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("gate")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skip the thorough tests unless they are asked for, so that each run counts and names them."""
+    if "thorough" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("thorough"):
+                item.add_marker(pytest.mark.skip(reason="minutes of work: pytest -m thorough"))
