@@ -100,7 +100,7 @@ def test_auxiliary_results():
         y = x * x
         return y.sum(), {"squares": y, "text": "t"}
 
-    (value, aux), gradient = tg.value_and_grad(f, has_aux=True)(np.array([1.0, 2.0]))
+    (value, aux), _ = tg.value_and_grad(f, has_aux=True)(np.array([1.0, 2.0]))
     assert value == 5.0
     assert type(aux["squares"]) is np.ndarray
     assert aux["squares"].tolist() == [1.0, 4.0]
