@@ -260,8 +260,8 @@ def test_arguments_are_not_changed():
 
 
 def test_arguments_that_make_no_sense():
-    with pytest.raises(ArgumentError, match="fwd"):
-        check_grads(tg.exp, (1.0,), modes=("rev", "fwd"))
+    with pytest.raises(ArgumentError, match="sideways"):
+        check_grads(tg.exp, (1.0,), modes=("rev", "sideways"))
     with pytest.raises(ArgumentError, match="floating"):
         check_grads(lambda n: n, (3,))
     with pytest.raises(DTypeError, match="tuple"):

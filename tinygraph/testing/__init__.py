@@ -5,6 +5,8 @@ from typing import Any as _Any
 
 from ..errors import GradientError as GradientError
 from .check import check_grads as check_grads
+from .hand_written import check_gradient as check_gradient
+from .hand_written import check_layer as check_layer
 from .numerical import numerical_gradient as numerical_gradient
 
 

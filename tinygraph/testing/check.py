@@ -1,4 +1,4 @@
-"""The checker: gradients of a function against numerical ones, with a report of what differs."""
+"""The checker: tinygraph's derivatives of a function against numerical ones."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,14 +8,12 @@ import numpy
 from ..errors import ArgumentError, DTypeError, GradientError
 from ..namespace import asarray, tensor
 from ..tensor import Tensor
-from ..transforms import grad
+from ..transforms import grad, jvp
 from ..trees import flatten
-from .numerical import derivatives
+from .comparison import EXACT, SAFETY, Case, Subject, Tolerances, compare
+from .diagnosis import explain, lengths, not_finite, repeats
 
-MODES = ("rev",)  # the ways to differentiate that can be checked
-SAFETY = 10  # how many times the estimated numerical error a difference may be
-BLUR = 1e-3  # of the gradient or the value: a numerical derivative less certain judges nothing
-SHOWN = 5  # rows of a report
+MODES = ("rev", "fwd")  # the ways to differentiate
 
 
 def check_grads(
@@ -30,9 +28,13 @@ def check_grads(
     """Check that tinygraph's derivatives of a function agree with numerical ones.
 
     The result of `f` is multiplied by fixed random weights and summed; the gradient of that is
-    compared entry by entry. So is, up to `order`, the gradient of the gradient multiplied by
-    weights in its turn. A difference is an error if it exceeds what the error of the numerical
+    compared with the numerical one. So is, up to `order`, the gradient of the gradient multiplied
+    by weights in its turn. A difference is an error if it exceeds what the error of the numerical
     derivative, estimated for each entry, explains.
+
+    Of an argument with at most 2,000 entries each is compared; a larger one is moved along random
+    directions, and bisected to its worst entry where one of them tells of a difference. Forward
+    mode is compared with reverse along random directions, entry by entry where these differ.
 
     All this is done in float64, whatever the dtype of the arguments. Where some have a narrower
     dtype, the gradient in that dtype is then compared with the one in float64.
@@ -48,8 +50,8 @@ def check_grads(
         are not changed.
     order : int
         The highest derivative to check.
-    modes : iterable of {"rev"}
-        How to differentiate.
+    modes : iterable of {"rev", "fwd"}
+        How to differentiate: reverse, forward.
     rtol, atol : float, optional
         What is allowed beside the numerical error, relative to an entry and to the largest entry
         of its argument's gradient: by default the square root of the dtype's precision and a
@@ -58,8 +60,10 @@ def check_grads(
     Raises
     ------
     GradientError
-        If a gradient differs, or if the numerical one is too uncertain to judge by, as at a kink.
-        The message lists argument, index, both values, their difference and the numerical error.
+        If a gradient differs, or if the numerical one is too uncertain to judge by, as at a kink;
+        if `f` gives different values when called twice, or one that is not finite. The message
+        says why, where a simple relation explains it, and lists argument, index, both values,
+        their ratio and difference, and the numerical error.
     ArgumentError
         If there is nothing to differentiate by, or a mode is unknown.
 
@@ -69,38 +73,129 @@ def check_grads(
     >>> import tinygraph as tg
     >>> tg.testing.check_grads(lambda x, y: tg.tanh(x) * y, (np.ones((2, 1)), np.ones(3)))
     """
-    if unknown := set(modes) - set(MODES):
+    __tracebackhide__ = True  # the traceback of pytest ends at the call
+    modes = set(modes)
+    if unknown := modes - set(MODES):
         raise ArgumentError(f"check_grads: modes {sorted(unknown)} are unknown; {MODES} are known.")
     if not isinstance(args, tuple):
         raise DTypeError(f"check_grads: args is a {type(args).__name__}; give a tuple: args=(x,).")
     leaves, places, join = differentiable(args)
     if not leaves:
         raise ArgumentError("check_grads: none of the arguments is of a real floating dtype.")
-    tolerances = (rtol, atol)
 
     function = weighted(lambda *inside: f(*join(inside)))
     wide = [leaf.astype(numpy.float64) for leaf in leaves]
-    exact = None
+    if fault := not_finite(lambda: function(*wide)) or repeats(lambda: function(*wide)):
+        raise GradientError(f"check_grads: {fault}")
     for derivative in range(1, order + 1):
-        gradient = grad(function, argnums=tuple(range(len(wide))))
-        analytic = gradient(*wide)
-        if exact is None:
-            exact = analytic
-        for i, place in enumerate(places):
-            numerical, error = derivatives(bound(function, wide, i), wide[i])
-            title = f"derivative {derivative} by {place}"
-            judge(title, analytic[i], numerical, error, abs(function(*wide).item()), tolerances)
-        function = weighted(gradient)
+        title = f"derivative {derivative} by"
+        if found := wrong_derivatives(function, wide, places, title, modes, (rtol, atol)):
+            raise GradientError(found)
+        function = weighted(all_gradients(function, len(wide)))
+    if found := too_coarse(
+        weighted(lambda *inside: f(*join(inside))), leaves, places, (rtol, atol)
+    ):
+        raise GradientError(found)
 
-    if exact is not None and any(leaf.dtype != numpy.float64 for leaf in leaves):
-        function = weighted(lambda *inside: f(*join(inside)))
-        coarse = grad(function, argnums=tuple(range(len(leaves))))(*leaves)
-        blur = max(float(numpy.finfo(leaf.dtype).eps) for leaf in leaves) ** 0.5
-        tolerances = tuple(blur if one is None else one for one in tolerances)
-        for place, leaf, rough, fine in zip(places, leaves, coarse, exact, strict=True):
-            title = f"derivative 1 by {place} in {leaf.dtype}, beside that in float64"
-            error = numpy.full(fine.shape, blur / SAFETY)
-            judge(title, rough, fine, error, numpy.inf, tolerances)
+
+def all_gradients(function: Callable, count: int) -> Callable:
+    """Return the gradient of a function by all of its arguments."""
+    return grad(function, argnums=tuple(range(count)))
+
+
+def wrong_derivatives(
+    function: Callable,
+    arrays: list[numpy.ndarray],
+    places: list[str],
+    title: str,
+    modes: set[str],
+    tolerances: Tolerances,
+) -> str:
+    """Return a report of the gradients of a function that are wrong; nothing if all are right."""
+    value = abs(function(*arrays).item())
+    named = dict(zip(places, arrays, strict=True))
+
+    def cases(gradients: list, of: dict[str, numpy.ndarray], suffix: str = "") -> list[Case]:
+        subject = Subject(of, dict(zip(of, gradients, strict=True)), lengths(named), recorded=True)
+        return [
+            compare(
+                bound(function, arrays, places.index(place)), array, subject.gradients[place],
+                title=f"{title} {place}{suffix}", name=place, value=value, tolerances=tolerances,
+                subject=subject,
+            )
+            for place, array in of.items()
+        ]  # fmt: skip
+
+    reverse = list(all_gradients(function, len(arrays))(*arrays))
+    found = cases(reverse, named) if "rev" in modes else []
+    if "fwd" in modes and all(case.passed for case in found):
+        suspects = {
+            place: array
+            for i, (place, array) in enumerate(named.items())
+            if "rev" not in modes or forward_differs(function, arrays, i, reverse[i], tolerances)
+        }
+        forward = [forward_gradient(function, arrays, places.index(one)) for one in suspects]
+        found += cases(forward, suspects, ", forward mode")
+    return report(found)
+
+
+def tangent(function: Callable, arrays: list, i: int, direction: numpy.ndarray) -> float:
+    """Return the derivative of a function along a direction in one argument, in forward mode."""
+    directions = [numpy.zeros(one.shape) for one in arrays]
+    directions[i] = direction
+    return jvp(function, tuple(arrays), tuple(directions))[1].item()
+
+
+def forward_differs(
+    function: Callable, arrays: list, i: int, gradient: numpy.ndarray, tolerances: Tolerances
+) -> bool:
+    """Whether forward mode gives something else than a gradient along a random direction."""
+    direction = numpy.random.default_rng(i).uniform(0.5, 1.5, arrays[i].shape)
+    terms = gradient * direction
+    rtol = EXACT**0.5 / 100 if tolerances[0] is None else tolerances[0]
+    # From the largest terms on, rounding is the same in both and leaves nothing to tell apart.
+    allowed = rtol * numpy.abs(terms).sum() + EXACT
+    return bool(abs(tangent(function, arrays, i, direction) - terms.sum()) > allowed)
+
+
+def forward_gradient(function: Callable, arrays: list, i: int) -> numpy.ndarray:
+    """Return the gradient by one argument, an entry at a time, in forward mode."""
+    gradient = numpy.zeros(arrays[i].shape)
+    for entry in range(gradient.size):
+        direction = numpy.zeros(gradient.shape)
+        direction.flat[entry] = 1
+        gradient.flat[entry] = tangent(function, arrays, i, direction)
+    return gradient
+
+
+def too_coarse(
+    function: Callable, leaves: list[numpy.ndarray], places: list[str], tolerances: Tolerances
+) -> str:
+    """Return a report of the gradients in a narrow dtype that are not those in float64."""
+    if all(leaf.dtype == numpy.float64 for leaf in leaves):
+        return ""
+    gradient = all_gradients(function, len(leaves))
+    blur = max(float(numpy.finfo(leaf.dtype).eps) for leaf in leaves) ** 0.5
+    tolerances = (
+        blur if tolerances[0] is None else tolerances[0],
+        blur if tolerances[1] is None else tolerances[1],
+    )
+    named = dict(zip(places, leaves, strict=True))
+    coarse, exact = gradient(*leaves), gradient(*(leaf.astype(numpy.float64) for leaf in leaves))
+    subject = Subject(named, dict(zip(places, coarse, strict=True)), lengths(named), recorded=True)
+    return report(
+        Case(
+            f"derivative 1 by {place} in {leaf.dtype}, beside that in float64", place, leaf,
+            numpy.asarray(rough, numpy.float64), fine, numpy.full(leaf.shape, blur / SAFETY),
+            numpy.inf, tolerances, numpy.full(leaf.shape, True), subject, str(leaf.dtype),
+        )
+        for place, leaf, rough, fine in zip(places, leaves, coarse, exact, strict=True)
+    )  # fmt: skip
+
+
+def report(cases: Iterable[Case]) -> str:
+    """Return what is wrong with those that did not pass."""
+    return "\n\n".join(case.report(explain(case)) for case in cases if not case.passed)
 
 
 # ---------------------------------------------------------------- a function of arrays to a number
@@ -168,67 +263,3 @@ def weighted(f: Callable) -> Callable:
 def bound(f: Callable, args: list, i: int) -> Callable:
     """Return `f` as a function of one of its arguments."""
     return lambda x: f(*args[:i], x, *args[i + 1 :])
-
-
-# ---------------------------------------------------------------- the verdict
-
-
-def judge(
-    title: str,
-    analytic: numpy.ndarray,
-    numerical: numpy.ndarray,
-    error: numpy.ndarray,
-    value: float,
-    tolerances: tuple[float | None, float | None],
-) -> None:
-    """Raise a GradientError if two gradients differ by more than the error of the second.
-
-    `value` is the size of the function, to which the error of a gradient of 0 is compared.
-    """
-    rtol, atol = tolerances
-    exact = float(numpy.finfo(numpy.float64).eps)
-    rtol = exact**0.5 if rtol is None else rtol
-    atol = exact**0.5 / 100 if atol is None else atol
-    values = numpy.asarray(analytic, numpy.float64)
-    sizes = numpy.abs(numpy.where(numpy.isfinite(values), values, 0.0))
-    largest = max(numpy.max(sizes, initial=0.0), numpy.nanmax(numpy.abs(numerical), initial=0.0))
-    # What rounding does to one entry, it may do to its neighbours: the estimates vary by chance.
-    certain = error[numpy.isfinite(error)]
-    floor = float(numpy.median(certain)) if certain.size else 0.0
-    allowed = SAFETY * numpy.maximum(error, floor)
-
-    with numpy.errstate(invalid="ignore"):
-        difference = numpy.abs(values - numerical)
-    vague = ~(error <= BLUR * max(largest, value, exact**0.5))
-    wrong = ~vague & ~(difference <= allowed + rtol * numpy.abs(numerical) + atol * largest)
-    for mask, verdict in ((wrong, "differ"), (vague, "cannot be judged")):
-        if mask.any():
-            raise GradientError(report(title, verdict, mask, values, numerical, difference, error))
-
-
-def report(
-    title: str,
-    verdict: str,
-    mask: numpy.ndarray,
-    analytic: numpy.ndarray,
-    numerical: numpy.ndarray,
-    difference: numpy.ndarray,
-    error: numpy.ndarray,
-) -> str:
-    """Return a table of the entries that a mask selects, the worst first."""
-    found = sorted(numpy.argwhere(mask), key=lambda index: -difference[tuple(index)])
-    lines = [f"{title}: {len(found)} of {mask.size} entries {verdict}."]
-    if verdict == "cannot be judged":
-        lines.append("Their numerical derivatives are too uncertain: a kink or a jump close by?")
-    lines.append(
-        f"{'index':>12} {'analytic':>14} {'numerical':>14} {'difference':>11} {'its error':>11}"
-    )
-    for index in found[:SHOWN]:
-        at = tuple(map(int, index))
-        lines.append(
-            f"{at!s:>12} {analytic[at]:>14.7g} {numerical[at]:>14.7g} "
-            f"{difference[at]:>11.2g} {error[at]:>11.2g}"
-        )
-    if len(found) > SHOWN:
-        lines.append(f"and {len(found) - SHOWN} more")
-    return "\n".join(lines)

@@ -1,0 +1,264 @@
+"""One gradient beside its numerical one: what is measured, when the two differ, how it is said."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+
+from .numerical import derivatives
+
+SAFETY = 10  # how many times the estimated numerical error a difference may be
+BLUR = 1e-3  # of the gradient or the value: a numerical derivative less certain judges nothing
+LARGE = 2000  # entries: above, random directions are tried before single entries
+DIRECTIONS = 3  # of these
+SAMPLE = 60  # entries that are measured where all would be too many
+SHOWN = 5  # rows of a report
+EXACT = float(numpy.finfo(numpy.float64).eps)
+
+Tolerances = tuple[float | None, float | None]  # relative to an entry, and to the largest entry
+
+
+@dataclass
+class Subject:
+    """What is checked, as far as a diagnosis may look at it.
+
+    Attributes
+    ----------
+    arrays : dict of ndarray
+        By what it is to be differentiated; they are moved in place.
+    gradients : dict
+        The gradients to be checked, by the names of their arrays.
+    sizes : dict of int
+        What a factor may be equal to, by what it is called.
+    recorded : bool
+        Whether tinygraph differentiated it.
+    cases : dict of Case
+        What has been measured, by the names of the arrays.
+    again : callable, optional
+        Computes the gradients anew.
+    layer : optional
+        The layer, if it is one: its backward can be called again with something changed.
+    """
+
+    arrays: dict[str, numpy.ndarray]
+    gradients: dict[str, Any]
+    sizes: dict[str, int] = field(default_factory=dict)
+    recorded: bool = False
+    cases: dict[str, "Case"] = field(default_factory=dict)
+    again: Callable[[], dict[str, Any]] | None = None
+    layer: Any = None
+
+
+@dataclass
+class Case:
+    """The gradient for one array, beside what was measured of it.
+
+    Attributes
+    ----------
+    title, name : str
+        What the report calls the gradient, and the array.
+    x, analytic, numerical, error : ndarray
+        The array, its gradient, the numerical gradient and the estimate of its error. A gradient
+        of another shape than the array is wrong whatever it holds.
+    value : float
+        The size of the function, to which the error of a gradient of 0 is compared.
+    tolerances : pair
+        What is allowed beside the numerical error.
+    measured : ndarray of bool
+        Which entries of the numerical gradient are there.
+    subject : Subject
+        Where the gradient belongs.
+    narrow : str
+        The dtype in which the function was computed, if it is narrower than float64.
+    """
+
+    title: str
+    name: str
+    x: numpy.ndarray
+    analytic: numpy.ndarray
+    numerical: numpy.ndarray
+    error: numpy.ndarray
+    value: float
+    tolerances: Tolerances
+    measured: numpy.ndarray
+    subject: Subject
+    narrow: str = ""
+
+    @property
+    def vague(self) -> numpy.ndarray:
+        """The entries whose numerical derivative is too uncertain to judge by."""
+        scale = max(self.largest(self.numerical), self.largest(self.analytic), self.value)
+        return self.measured & ~(self.error <= BLUR * max(scale, EXACT**0.5))
+
+    @property
+    def known(self) -> numpy.ndarray:
+        """The entries to judge by."""
+        return self.measured & ~self.vague
+
+    @property
+    def wrong(self) -> numpy.ndarray:
+        """The entries known to be wrong."""
+        return self.differs(self.analytic)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the gradient has the shape of its array."""
+        return self.analytic.shape == self.x.shape
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is nothing to report."""
+        return self.fits and not self.wrong.any() and not self.vague.any()
+
+    def largest(self, gradient: numpy.ndarray) -> float:
+        """Return the size of the largest finite entry."""
+        return float(numpy.max(numpy.abs(gradient[numpy.isfinite(gradient)]), initial=0.0))
+
+    def differs(self, gradient: numpy.ndarray) -> numpy.ndarray:
+        """Return where a gradient differs from the numerical one by more than its error."""
+        rtol, atol = self.tolerances
+        rtol = EXACT**0.5 if rtol is None else rtol
+        atol = EXACT**0.5 / 100 if atol is None else atol
+        largest = max(self.largest(gradient), self.largest(self.numerical))
+        # What rounding does to one entry, it may do to its neighbours: estimates vary by chance.
+        certain = self.error[self.measured & numpy.isfinite(self.error)]
+        floor = float(numpy.median(certain)) if certain.size else 0.0
+        allowed = SAFETY * numpy.maximum(self.error, floor) + rtol * numpy.abs(self.numerical)
+        with numpy.errstate(invalid="ignore"):
+            difference = numpy.abs(gradient - self.numerical)
+            return self.known & ~(difference <= allowed + atol * largest)
+
+    def explains(self, candidate: Any) -> bool:
+        """Whether a gradient would have been right."""
+        if candidate is None or numpy.shape(candidate) != self.x.shape or not self.known.any():
+            return False
+        return not self.differs(numpy.asarray(candidate, numpy.float64)).any()
+
+    def report(self, diagnosis: str) -> str:
+        """Return what is wrong, why, and a table of the worst entries."""
+        if not self.fits:
+            return (
+                f"{self.title}: its shape is {self.analytic.shape}, and that of {self.name} is "
+                f"{self.x.shape}.\nDiagnosis: {diagnosis}"
+            )
+        mask = self.wrong if self.wrong.any() else self.vague
+        verdict = "differ" if self.wrong.any() else "cannot be judged"
+        with numpy.errstate(invalid="ignore", divide="ignore"):
+            difference = numpy.abs(self.analytic - self.numerical)
+            ratio = self.analytic / self.numerical
+        found = sorted(numpy.argwhere(mask), key=lambda index: -difference[tuple(index)])
+        of = numpy.count_nonzero(self.measured)
+        where = f"{of}" if of == self.x.size else f"{of} measured (of {self.x.size:,})"
+        lines = [
+            f"{self.title}: {len(found)} of {where} entries {verdict}.",
+            f"Diagnosis: {diagnosis}",
+            f"{'index':>12} {'analytic':>14} {'numerical':>14} {'ratio':>11} "
+            f"{'difference':>11} {'its error':>11}",
+        ]
+        for index in found[:SHOWN]:
+            at = tuple(map(int, index))
+            lines.append(
+                f"{at!s:>12} {self.analytic[at]:>14.7g} {self.numerical[at]:>14.7g} "
+                f"{ratio[at]:>11.5g} {difference[at]:>11.2g} {self.error[at]:>11.2g}"
+            )
+        if len(found) > SHOWN:
+            lines.append(f"and {len(found) - SHOWN} more")
+        return "\n".join(lines)
+
+
+# ---------------------------------------------------------------- measuring
+
+
+def compare(
+    f: Callable,
+    x: numpy.ndarray,
+    analytic: Any,
+    *,
+    title: str,
+    name: str,
+    value: float,
+    tolerances: Tolerances,
+    subject: Subject,
+    narrow: str = "",
+) -> Case:
+    """Measure the gradient of ``f(x)``, where `x` is moved in place, beside another one.
+
+    Of a small array every entry is measured. A large one is moved along random directions; only
+    where one of them tells of a difference are entries measured: the one that bisection leads to,
+    and some by chance, for a diagnosis.
+    """
+    analytic = numpy.asarray(analytic, numpy.float64)
+    numerical = numpy.full(x.shape, numpy.nan)
+    error = numpy.full(x.shape, numpy.inf)
+    measured = numpy.zeros(x.shape, bool)
+    case = Case(
+        title, name, x, analytic, numerical, error, value, tolerances, measured, subject, narrow
+    )
+    subject.cases[name] = case
+    if x.size <= LARGE:
+        case.numerical, case.error = derivatives(f, x)
+        measured[...] = True
+        return case
+
+    rng = numpy.random.default_rng(0)
+    entries = rng.choice(x.size, SAMPLE, replace=False).tolist()
+    lost = numpy.flatnonzero(~numpy.isfinite(analytic)) if case.fits else []
+    entries.extend(lost[:1])
+    if case.fits and not len(lost):
+        for _ in range(DIRECTIONS):
+            direction = rng.uniform(0.5, 1, x.shape) * rng.choice([-1.0, 1.0], x.shape)
+            if excess(case, f, direction) > 1:
+                entries.append(worst_entry(case, f, direction))
+                break
+        else:
+            return case
+    for entry in entries:
+        at = numpy.unravel_index(entry, x.shape)
+        direction = numpy.zeros(x.shape)
+        direction[at] = 1
+        numerical[at], error[at] = along(f, x, direction)
+        measured[at] = True
+    return case
+
+
+def along(f: Callable, x: numpy.ndarray, direction: numpy.ndarray) -> tuple[float, float]:
+    """Return the derivative of ``f(x)`` along a direction, and an estimate of its error."""
+    start = x.copy()
+
+    def moved(distance: numpy.ndarray) -> Any:
+        x[...] = start + distance * direction
+        return f(x)
+
+    try:
+        slope, error = derivatives(moved, numpy.zeros(()))
+    finally:
+        x[...] = start
+    return float(slope), float(error)
+
+
+def excess(case: Case, f: Callable, direction: numpy.ndarray) -> float:
+    """Return by how many times what is allowed a gradient is off along a direction."""
+    slope, error = along(f, case.x, direction)
+    expected = float((case.analytic * direction).sum())
+    if not error <= BLUR * max(abs(slope), abs(expected), case.value, EXACT**0.5):
+        return numpy.inf  # a kink: let the entries tell
+    rtol, atol = case.tolerances
+    rtol = EXACT**0.5 if rtol is None else rtol
+    atol = EXACT**0.5 / 100 if atol is None else atol
+    allowed = SAFETY * error + rtol * abs(slope) + atol * case.largest(case.analytic)
+    return abs(expected - slope) / allowed if allowed else float(expected != slope)
+
+
+def worst_entry(case: Case, f: Callable, direction: numpy.ndarray) -> int:
+    """Return the entry to which bisection leads, each time into the half that is further off."""
+
+    def of(part: numpy.ndarray) -> float:
+        only = numpy.zeros(direction.shape)
+        only.flat[part] = direction.flat[part]
+        return excess(case, f, only)
+
+    part = numpy.arange(case.x.size)
+    while part.size > 1:
+        part = max(numpy.array_split(part, 2), key=of)
+    return int(part[0])
