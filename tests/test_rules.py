@@ -373,6 +373,8 @@ CONVENTIONS = {
     "x**0 gives 0 for x": (tg.pow, [[0.0, 2.0], [0.0, 0.0]], [[0, 0], None]),
     "x**0 gives 0 for x, as an operator": (lambda x: x**0, [[0.0, -2.0]], [[0, 0]]),
     "0**y gives 0 for y": (tg.pow, [[0.0, 0.0], [2.0, 0.5]], [None, [0, 0]]),
+    "0**0": (tg.pow, [[0.0], [0.0]], [[0], [0]]),
+    "0**−1": (tg.pow, [[0.0], [-1.0]], [[-INF], [-INF]]),
     "0**1, 0**2, 0**3": (tg.pow, [[0.0, 0.0, 0.0], [1.0, 2.0, 3.0]], [[1, 0, 0], [0, 0, 0]]),
     "a negative base to a whole power": (lambda x: x**3, [[-2.0]], [[12]]),
     "0**2, as an operator": (lambda x: x**2, [[0.0, -3.0]], [[0, -6]]),

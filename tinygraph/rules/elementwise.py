@@ -42,13 +42,13 @@ rule(
 rule(
     "pow",
     vjp=(
-        # At a = 0 and b = 0 another base keeps b · a**(b − 1) and y · log(a) from 0 · ∞.
+        # At a = 0 another base keeps b · a**(b − 1) with b = 0, and y · log(a) with b ≥ 0, from ∞.
         lambda xp, g, a, b: g * b * xp.where((a == 0) & (b == 0), 1.0, a) ** (b - 1),
-        lambda xp, g, a, y: g * y * xp.log(xp.where((a == 0) & (y == 0), 1.0, a)),
+        lambda xp, g, a, y: g * y * xp.log(xp.where((a == 0) & xp.isfinite(y), 1.0, a)),
     ),
     doc="Return a to the power of b.",
     kind=ELEMENTWISE, domain=(POSITIVE, REAL), symbol="**",
-    convention="x**0 gives 0 for x; 0**y with y > 0 gives 0 for y",
+    convention="x**0 gives 0 for x; 0**y with y ≥ 0 gives 0 for y",
 )  # fmt: skip
 rule(
     "negative", vjp=lambda g: -g,
