@@ -1,4 +1,4 @@
-"""The command line: ``tinygraph demo``."""
+"""The command line: ``tinygraph demo`` and ``tinygraph check``."""
 
 import argparse
 import sys
@@ -11,11 +11,27 @@ SHADOWED = (
     "tinygraph: the tinygraph/ of this source folder was found before an installed one, and its "
     "models are not beside it. Run pip install -e . here, or the command from another folder."
 )
+CHECK = """\
+Check the gradients of one function or layer against numerical derivatives. The name is that of
+
+  a function made of tinygraph's operations: give the shape of each argument with --shape;
+  a layer, as a class or an object with forward and backward(dout): give the shapes of what its
+    __init__ and its forward take;
+  a function without parameters, which returns what is to be checked and its arguments:
+    (layer, x, ...), (net, x, t), (function, x, ...) or (function, gradient, x).
+
+Exit status: 0 if the gradients are right, 1 with a report if not, 2 if there is nothing to check.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0, or 1 after an error of tinygraph."""
+    """Run the command and return its exit status: 0, 1 after an error, 2 if it was misused."""
     options = parser().parse_args(arguments)
+    return options.run(options)
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """Run ``tinygraph demo``."""
     try:
         from .models.demo import demo
     except ModuleNotFoundError as error:
@@ -29,6 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"tinygraph: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """Run ``tinygraph check``."""
+    from .testing.command import check
+
+    return check(options.target, dict(options.shape), options.seed)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,7 +81,37 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--json", type=Path, metavar="FILE", help="where to write the figures too, as JSON"
     )
+    demo.set_defaults(run=run_demo)
+
+    check = commands.add_parser(
+        "check",
+        help="check the gradients of one function or layer",
+        description=CHECK,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument("target", metavar="module.py:name", help="what to check")
+    check.add_argument(
+        "--shape",
+        type=shape,
+        action="append",
+        default=[],
+        metavar="x=3,4",
+        help="draw the argument x with this shape; x= for a single number",
+    )
+    check.add_argument(
+        "--seed", type=seed, default=0, metavar="N", help="of what is drawn (default: 0)"
+    )
+    check.set_defaults(run=run_check)
     return whole
+
+
+def shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Read a name and a shape, as argparse calls it."""
+    name, sign, lengths = text.partition("=")
+    axes = tuple(int(one) for one in lengths.split(",") if one)
+    if not name or not sign or min(axes, default=0) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like x=3,4")
+    return name, axes
 
 
 def seed(text: str) -> int:

@@ -10,7 +10,7 @@ from ..namespace import asarray, tensor
 from ..tensor import Tensor
 from ..transforms import grad, jvp
 from ..trees import flatten
-from .comparison import EXACT, SAFETY, Case, Subject, Tolerances, compare
+from .comparison import EXACT, Case, Subject, Tolerances, beside_exact, compare
 from .diagnosis import explain, lengths, not_finite, repeats
 
 MODES = ("rev", "fwd")  # the ways to differentiate
@@ -175,22 +175,12 @@ def too_coarse(
     if all(leaf.dtype == numpy.float64 for leaf in leaves):
         return ""
     gradient = all_gradients(function, len(leaves))
-    blur = max(float(numpy.finfo(leaf.dtype).eps) for leaf in leaves) ** 0.5
-    tolerances = (
-        blur if tolerances[0] is None else tolerances[0],
-        blur if tolerances[1] is None else tolerances[1],
-    )
     named = dict(zip(places, leaves, strict=True))
-    coarse, exact = gradient(*leaves), gradient(*(leaf.astype(numpy.float64) for leaf in leaves))
-    subject = Subject(named, dict(zip(places, coarse, strict=True)), lengths(named), recorded=True)
-    return report(
-        Case(
-            f"derivative 1 by {place} in {leaf.dtype}, beside that in float64", place, leaf,
-            numpy.asarray(rough, numpy.float64), fine, numpy.full(leaf.shape, blur / SAFETY),
-            numpy.inf, tolerances, numpy.full(leaf.shape, True), subject, str(leaf.dtype),
-        )
-        for place, leaf, rough, fine in zip(places, leaves, coarse, exact, strict=True)
-    )  # fmt: skip
+    coarse = dict(zip(places, gradient(*leaves), strict=True))
+    wide = [leaf.astype(numpy.float64) for leaf in leaves]
+    exact = dict(zip(places, gradient(*wide), strict=True))
+    subject = Subject(named, coarse, lengths(named), recorded=True)
+    return report(beside_exact(coarse, exact, named, tolerances, "derivative 1 by ", subject))
 
 
 def report(cases: Iterable[Case]) -> str:

@@ -167,6 +167,32 @@ class Case:
         return "\n".join(lines)
 
 
+def beside_exact(
+    coarse: dict[str, Any],
+    exact: dict[str, Any],
+    arrays: dict[str, numpy.ndarray],
+    tolerances: Tolerances,
+    title: str,
+    subject: Subject,
+) -> list[Case]:
+    """Return gradients in a narrow dtype beside those in float64.
+
+    They may differ by the square root of the precision, of an entry and of the largest one.
+    """
+    dtypes = {name: array.dtype for name, array in arrays.items()}
+    blur = max(float(numpy.finfo(dtype).eps) for dtype in dtypes.values()) ** 0.5
+    rtol, atol = (blur if one is None else one for one in tolerances)
+    return [
+        Case(
+            f"{title}{name} in {dtype}, beside that in float64", name, arrays[name],
+            numpy.asarray(coarse[name], numpy.float64), numpy.asarray(exact[name]),
+            numpy.full(numpy.shape(exact[name]), blur / SAFETY), numpy.inf, (rtol, atol),
+            numpy.full(numpy.shape(exact[name]), True), subject, str(dtype),
+        )
+        for name, dtype in dtypes.items()
+    ]  # fmt: skip
+
+
 # ---------------------------------------------------------------- measuring
 
 

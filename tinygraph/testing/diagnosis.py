@@ -101,16 +101,16 @@ def kink(case: Case) -> str:
     vague = case.vague
     if not case.fits or case.wrong.any() or not vague.any():
         return ""
-    if case.narrow and numpy.isfinite(case.error[vague]).all() and vague.all():
+    if case.narrow:
         return (
-            f"{case.narrow} is too coarse to tell: the numerical derivative is uncertain because "
-            "of a kink or of rounding. Check it in float64."
+            f"{case.narrow} is too coarse: the numerical derivative is uncertain, by rounding or "
+            "by a kink close by. Check it in float64."
         )
+    right = "right except" if case.known.any() else "not judged"
     places = case.x[vague]
-    right = "right except where" if case.known.any() else "not judged where"
-    if (places == places[0]).all():
-        return f"{right} {case.name} = {places[0]:g}: a kink, or a jump, lies there."
-    return f"{right} a kink, or a jump, lies: at {places.size} entries of {case.name}."
+    if (places == places[0]).all() and (places.size > 1 or places[0] == 0):
+        return f"{right} where {case.name} = {places[0]:g}: a kink, or a jump, lies there."
+    return f"{right} at the entries below: a kink, or a jump, lies there."
 
 
 def infinite(case: Case) -> str:

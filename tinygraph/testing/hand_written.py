@@ -1,5 +1,6 @@
 """The checker for gradients that tinygraph did not compute: functions, layers and nets by hand."""
 
+import copy
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,7 +9,7 @@ import numpy
 
 from ..errors import ArgumentError, DTypeError, GradientError
 from ..trees import flatten
-from .comparison import Case, Subject, Tolerances, compare
+from .comparison import Case, Subject, Tolerances, beside_exact, compare
 from .diagnosis import explain, lengths, mended, not_finite, repeats
 from .numerical import number
 
@@ -49,28 +50,29 @@ def check_gradient(
     """
     __tracebackhide__ = True
     leaves, join = flatten(x)
-    arrays = {name: numpy.array(one) for name, one in zip(names_of(x), leaves, strict=True)}
-    for name, array in arrays.items():
+    given = {name: numpy.array(one) for name, one in zip(names_of(x), leaves, strict=True)}
+    for name, array in given.items():
         if array.dtype.kind != "f":
             raise DTypeError(
                 f"check_gradient: {name} has dtype {array.dtype}, and only floating point numbers "
                 "have derivatives. Use .astype('float64')."
             )
 
-    def value() -> Any:
-        return f(join(arrays.values()))
-
-    def again() -> dict:
+    def gradients(arrays: dict[str, numpy.ndarray]) -> dict[str, Any]:
         found = gradient(join(arrays.values())) if callable(gradient) else gradient
-        parts = flatten(found)[0] if found is not None else [None] * len(arrays)
-        if len(parts) != len(arrays):
+        answers = flatten(found)[0] if found is not None else [None] * len(arrays)
+        if len(answers) != len(arrays):
             raise ArgumentError(
-                f"check_gradient: {len(parts)} gradients were returned for {len(arrays)} arrays."
+                f"check_gradient: {len(answers)} gradients were returned for {len(arrays)} arrays."
             )
-        return dict(zip(arrays, parts, strict=True))
+        return dict(zip(arrays, answers, strict=True))
 
-    subject = Subject(arrays, {}, lengths(arrays), again=again)
-    if found := faults("check_gradient", subject, value, (rtol, atol)):
+    wide = {name: one.astype(numpy.float64) for name, one in given.items()}
+    subject = Subject(wide, {}, lengths(wide), again=lambda: gradients(wide))
+    found = faults("check_gradient", subject, lambda: f(join(wide.values())), (rtol, atol))
+    if not found and any(one.dtype != numpy.float64 for one in given.values()):
+        found = coarse_faults("check_gradient", subject, gradients(given), given, (rtol, atol))
+    if found:
         raise GradientError(found)
 
 
@@ -129,21 +131,50 @@ def check_layer(
             f"check_layer: {type(layer).__name__} has neither forward and backward, as a layer, "
             "nor loss, gradient and params, as a net."
         )
-    checked = (Layer if is_layer else Net)(layer, numpy.array(x), args)
+    kind = Layer if is_layer else Net
+    x = numpy.array(x)
+    wide = kind(*widened((layer, x, args)))
     subject = Subject(
-        checked.arrays,
-        {},
-        checked.sizes(),
-        again=checked.again,
-        layer=checked if is_layer else None,
+        wide.arrays, {}, wide.sizes(), again=wide.again, layer=wide if is_layer else None
     )
-    inputs = {"x": checked.x} | {f"argument {i + 1}": one for i, one in enumerate(args)}
+    inputs = {"x": wide.x} | {f"argument {i + 1}": one for i, one in enumerate(wide.args)}
+    name = type(layer).__name__
     try:
-        found = faults(type(layer).__name__, subject, checked.value, (rtol, atol), inputs)
+        found = faults(name, subject, wide.value, (rtol, atol), inputs)
+        if not found and wide.object is not layer:
+            wide.chance.restore()
+            narrow = kind(layer, x, args)
+            found = coarse_faults(name, subject, narrow.again(), narrow.arrays, (rtol, atol))
+            narrow.chance.restore()
     finally:
-        checked.chance.restore()
+        wide.chance.restore()
     if found:
         raise GradientError(found)
+
+
+def widened(things: tuple) -> tuple:
+    """Return objects with copies in float64 of all narrower arrays in them, or as they are."""
+    narrow = {id(one): one for one in parts(things) if is_floating(one) and one.itemsize < 8}
+    if not narrow:
+        return things
+    copies: dict[int, Any] = {key: one.astype(numpy.float64) for key, one in narrow.items()}
+    try:
+        return copy.deepcopy(things, copies)  # what is shared inside them stays shared
+    except Exception:  # there are objects that cannot be copied: then in the narrow dtype
+        return things
+
+
+def coarse_faults(
+    what: str,
+    subject: Subject,
+    coarse: dict[str, Any],
+    arrays: dict[str, numpy.ndarray],
+    tolerances: Tolerances,
+) -> str:
+    """Return a report of gradients in a narrow dtype that are not those in float64."""
+    arrays = {name: arrays[name] for name in subject.gradients}
+    cases = beside_exact(coarse, subject.gradients, arrays, tolerances, f"{what}: d", subject)
+    return "\n\n".join(case.report(explain(case)) for case in cases if not case.passed)
 
 
 def faults(
@@ -183,8 +214,7 @@ def faults(
     if fault := not_finite(value) or repeats(value):
         return f"{what}: {fault}"
     size = abs(number(result))
-    dtype = numpy.asarray(result).dtype
-    dtypes = [dtype, *(array.dtype for array in subject.arrays.values())]
+    dtypes = [one.dtype for one in (numpy.asarray(result), *subject.arrays.values())]
     narrow = next((str(one) for one in dtypes if one.kind == "f" and one.itemsize < 8), "")
 
     def measured(name: str, gradient: Any) -> Case:
@@ -307,7 +337,8 @@ class Layer:
                 if name != "x" and hasattr(layer, f"d{name}"):
                     found[name] = getattr(layer, f"d{name}")
         finally:
-            vars(layer).update({name: saved[name] for name in saved if not name.startswith("d")})
+            if between:
+                vars(layer).update(saved)
             for one in inner.values():
                 vars(one).pop("backward", None)
         return {name: None if one is None else numpy.array(one) for name, one in found.items()}
@@ -316,10 +347,10 @@ class Layer:
         """Return the layers inside this one."""
         found = {}
         for name, one in vars(self.object).items():
-            parts = one.items() if isinstance(one, dict) else [(name, one)]
+            several = one.items() if isinstance(one, dict) else [(name, one)]
             if isinstance(one, list | tuple):
-                parts = ((f"{name}[{i}]", part) for i, part in enumerate(one))
-            found |= {str(key): part for key, part in parts if hasattr(part, "backward")}
+                several = ((f"{name}[{i}]", part) for i, part in enumerate(one))
+            found |= {str(key): part for key, part in several if hasattr(part, "backward")}
         return {key: one for key, one in found.items() if hasattr(one, "__dict__")}
 
     def listening(self, name: str, backward: Callable) -> Callable:
@@ -388,7 +419,7 @@ class Chance:
     """
 
     def __init__(self, thing: Any):
-        self.generators = list(generators(thing))
+        self.generators = [one for one in parts(thing) if isinstance(one, numpy.random.Generator)]
         self.states = [one.bit_generator.state for one in self.generators]
         self.shared = numpy.random.get_state(), random.getstate()
 
@@ -407,12 +438,11 @@ class Chance:
         random.random()
 
 
-def generators(thing: Any, depth: int = 4) -> Iterator[numpy.random.Generator]:
-    """Yield the generators among the attributes of an object, and of its parts."""
-    if isinstance(thing, numpy.random.Generator):
-        yield thing
-    elif depth and not isinstance(thing, numpy.ndarray):
-        parts = getattr(thing, "__dict__", thing)
-        parts = parts.values() if isinstance(parts, dict) else parts
-        for one in parts if isinstance(parts, list | tuple | type({}.values())) else ():
-            yield from generators(one, depth - 1)
+def parts(thing: Any, depth: int = 5) -> Iterator[Any]:
+    """Yield an object, and what its attributes, dicts, lists and tuples hold."""
+    yield thing
+    if not depth or isinstance(thing, numpy.ndarray | numpy.random.Generator | type):
+        return
+    inside = thing if isinstance(thing, dict | list | tuple) else getattr(thing, "__dict__", ())
+    for one in inside.values() if isinstance(inside, dict) else inside:
+        yield from parts(one, depth - 1)
