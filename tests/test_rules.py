@@ -379,6 +379,8 @@ CONVENTIONS = {
     "a negative base to a whole power": (lambda x: x**3, [[-2.0]], [[12]]),
     "0**2, as an operator": (lambda x: x**2, [[0.0, -3.0]], [[0, -6]]),
     "logsumexp of nothing but −inf": (tg.logsumexp, [[-INF, -INF]], [[0, 0]]),
+    "logsumexp of inf": (tg.logsumexp, [[INF, 3.0]], [[NAN, 0]]),
+    "logsumexp of what is no number": (tg.logsumexp, [[NAN, 3.0]], [[NAN, NAN]]),
     "where: what is not chosen gets 0": (
         lambda x: tg.where(x > 0, x, 0.0), [[-1.0, 1.0]], [[0, 1]],
     ),
@@ -391,7 +393,7 @@ def test_conventions_at_kinks(convention):
     function, operands, expected = CONVENTIONS[convention]
     for scale in (1.0, -4.0):  # a gradient is as large as what comes from above
         inside = [tg.tensor(one, requires_grad=True) for one in operands]
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             function(*inside).sum().backward(scale)
         for one, gradient in zip(inside, expected, strict=True):
             if gradient is not None:
@@ -411,6 +413,22 @@ def test_constant_functions_record_nothing():
             if rule.domain[0].of == "real":
                 operands = (x,) * len(rule.operands)
                 assert not call(rule, operands, {}).requires_grad, name
+
+
+def test_a_condition_gets_no_gradient():
+    condition, a = (tg.tensor(one, requires_grad=True) for one in ([1.0, 0.0], [3.0, 4.0]))
+    tg.where(condition, a, 0.0).sum().backward()
+    np.testing.assert_array_equal(a.grad.numpy(), [1, 0])
+    assert condition.grad is None
+
+
+def test_a_column_by_a_row_is_multiplied_entry_by_entry():
+    for shapes_ in ([(2, 3), (3, 1)], [(1, 3), (3, 2)]):
+        a, b = (tg.tensor(np.full(shape, -1.0), requires_grad=True) for shape in shapes_)
+        y = a @ b
+        y.backward(np.zeros(y.shape))
+        column = a if b.shape[1] == 1 else b
+        assert np.signbit(column.grad.numpy()).all()  # −0, where a sum of products gives 0
 
 
 # ---------------------------------------------------------------- stable at both ends

@@ -1,6 +1,6 @@
 """Rules for the functions that neural networks are made of, in their numerically stable forms."""
 
-from math import prod
+from math import inf, prod
 
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from .reductions import reduced_axes, restore
@@ -43,7 +43,7 @@ def logsumexp(xp, a, /, axis=None, *, keepdims=False):
 def logsumexp_vjp(xp, g, a, y, axis, keepdims):
     """Return g · softmax(a), 0 where all that was summed is exp(−∞)."""
     total = restore(xp, y, a.shape, axis, keepdims)
-    total = xp.where(xp.isfinite(total), total, 0.0)
+    total = xp.where(total == -inf, 0.0, total)
     return restore(xp, g, a.shape, axis, keepdims) * xp.exp(a - total)
 
 
@@ -95,7 +95,7 @@ def rows(xp, targets, like, axis):
 
 def divisor(shape, axis, reduction):
     """Return what the summed loss is divided by: the number of samples for a mean."""
-    return prod(shape) // max(1, shape[axis]) if reduction == "mean" else 1
+    return prod(shape) // shape[axis] if reduction == "mean" else 1
 
 
 def cross_entropy(xp, logits, targets, r, *, axis=-1, reduction="mean"):
