@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy
 
+from .errors import DTypeError
 from .reverse import Call, as_tensor, outermost
 from .rules import Kind, Rule
 from .tape import MODES
@@ -143,6 +144,11 @@ def push(rule: Rule, primals: tuple, tangents: tuple, y: Tensor, params: dict) -
     total = parts[0]
     for part in parts[1:]:
         total = total + part
+    if total.dtype.kind == "c" and y.dtype.kind == "f":
+        raise DTypeError(
+            f"jvp: {rule.name} makes real numbers of complex ones, and derivatives through complex "
+            "numbers are not supported. Compute with real and imaginary parts."
+        )
     if total.shape != y.shape:
         total = xp.broadcast_to(total, y.shape)
     return total if total.dtype == y.dtype else xp.astype(total, y.dtype)

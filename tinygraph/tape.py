@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy
 
-from .errors import GraphError, RuleError
+from .errors import DTypeError, GraphError, RuleError
 from .rules.table import ListPlan, Plan
 
 # ---------------------------------------------------------------- what a graph is made of
@@ -301,6 +301,11 @@ def fitted(xp: Any, gradient: Any, parent: Any, node: Node) -> Any:
                 f"operand of shape {parent.shape}."
             )
     if gradient.dtype != parent.dtype:
+        if gradient.dtype.kind == "c":
+            raise DTypeError(
+                f"backward: {describe(node)} makes complex numbers of real ones, and gradients "
+                "through complex numbers are not supported. Compute with real and imaginary parts."
+            )
         gradient = xp.astype(gradient, parent.dtype)
     return gradient
 

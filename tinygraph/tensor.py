@@ -248,7 +248,7 @@ class Tensor:
     dtype : dtype, optional
         By default that of the data.
     requires_grad : bool
-        Whether gradients with respect to it are wanted. Real or complex floating dtypes only.
+        Whether gradients with respect to it are wanted. Real floating dtypes only.
     name : str, optional
         For error messages and pictures.
 
@@ -362,10 +362,10 @@ class Tensor:
                 f"requires_grad: {describe(leaf)} is a result and follows its operands. "
                 "Set it on a leaf, or use .detach() to cut the graph here."
             )
-        if value and self.dtype.kind not in "fc":
+        if value and self.dtype.kind != "f":
             raise DTypeError(
-                f"requires_grad: {self._label()} has dtype {self.dtype}, and only floating point "
-                "numbers have gradients. Use .astype('float64') first, or dtype='float64'."
+                f"requires_grad: {self._label()} has dtype {self.dtype}, and only real floating "
+                "point numbers have gradients. Use .astype('float64') first, or dtype='float64'."
             )
         self._node = Leaf(leaf.data, leaf.cell, requires_grad=bool(value), traced=leaf.traced)
 

@@ -38,10 +38,10 @@ def scalar(name: str, value: Any) -> Tensor:
             f"{name}: the function returned shape {value.shape}, and only one number has a "
             "gradient. Reduce it, for example by .sum()."
         )
-    if value.dtype.kind not in "fc":
+    if value.dtype.kind != "f":
         raise DTypeError(
-            f"{name}: the function returned {value.dtype}, and only floating point numbers have "
-            "gradients."
+            f"{name}: the function returned {value.dtype}, and only real floating point numbers "
+            "have gradients."
         )
     return value
 
@@ -264,9 +264,9 @@ def jvp(f: Callable, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
     leaves, join = flatten(tuple(primals))
     values = [as_tensor(one) for one in leaves]
     for i, one in enumerate(values):
-        if one.dtype.kind not in "fc":
+        if one.dtype.kind != "f":
             raise DTypeError(
-                f"jvp: primal {i} has dtype {one.dtype}, and only floating point numbers have "
+                f"jvp: primal {i} has dtype {one.dtype}, and only real floating point numbers have "
                 "derivatives. Use .astype('float64') on it."
             )
     directions = like("jvp", "tangent", tuple(tangents), values)
