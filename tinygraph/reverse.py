@@ -146,7 +146,8 @@ class Call:
         if tensor.dtype.kind != "f":
             raise DTypeError(
                 f"{self.name}: argument {place} has dtype {tensor.dtype}, and only real floating "
-                "point numbers have gradients. Use .astype('float64') on it, or leave it out of argnums."
+                "point numbers have gradients. Use .astype('float64') on it, or leave it out of "
+                "argnums."
             )
         for batch in self.outside.batches:
             tensor = batch.spread(tensor)
