@@ -13,10 +13,10 @@ import tinygraph as tg
 from tinygraph import namespace
 from tinygraph.rules import RULES, Domain, Kind, Parameter, Rule, Shapes
 from tinygraph.rules import rule as enter
-from tinygraph.rules.indexing import is_basic
+from tinygraph.rules.indexing import is_basic, scatter_add
 from tinygraph.tape import replay
 from tinygraph.testing import check_grads
-from tinygraph.testing.strategies import arguments, differentiable, indices, shapes
+from tinygraph.testing.strategies import arguments, differentiable
 
 DIFFERENTIABLE = [name for name, rule in RULES.items() if rule.differentiable]
 SEVERAL = [name for name in DIFFERENTIABLE if RULES[name].variadic or len(RULES[name].vjp) > 1]
@@ -334,17 +334,30 @@ def test_a_recorded_result_replays_to_the_last_bit(name):
 # ---------------------------------------------------------------- indices
 
 
-def test_an_index_is_basic_where_numpy_gives_a_view():
-    @given(st.data())
-    def holds(data):
-        a = np.zeros(data.draw(shapes(empty=False)))
-        index = data.draw(indices(a.shape))
-        parts = index if isinstance(index, tuple) else (index,)
-        whole = parts if any(one is Ellipsis for one in parts) else (*parts, ...)
-        if a[whole].size:
-            assert is_basic(index) == np.shares_memory(a, a[whole])
+PARTS = (1, slice(1, 3), None, ..., np.array([0, 2]), np.array([True, False, True]))
 
-    holds()
+
+@pytest.mark.parametrize("parts", [(one,) for one in PARTS] + [*itertools.permutations(PARTS, 2)])
+def test_an_index_is_basic_where_numpy_gives_a_view(parts):
+    a = np.zeros((3, 3, 3))
+    index = parts if len(parts) > 1 else parts[0]
+    whole = parts if any(one is Ellipsis for one in parts) else (*parts, ...)
+    view = np.shares_memory(a, a[whole])
+    assert is_basic(index) == view
+    # The way back moves entries and computes nothing, not even the sign of zero.
+    moved = scatter_add(np, np.full(a[index].shape, -0.0), index=index, shape=a.shape)
+    assert np.signbit(moved[index]).all() == view
+    check_grads(lambda x: x[index], (a,), order=1)
+
+
+# ---------------------------------------------------------------- products
+
+
+@pytest.mark.parametrize("first", [(3,), (4, 3), (1, 3), (2, 4, 3), (2, 1, 3)])
+@pytest.mark.parametrize("second", [(3,), (3, 2), (3, 1), (2, 3, 2), (1, 3, 1)])
+def test_matmul_of_every_rank(first, second):
+    a, b = (np.cos(np.arange(math.prod(shape))).reshape(shape) for shape in (first, second))
+    check_grads(tg.matmul, (a, b), order=1)
 
 
 # ---------------------------------------------------------------- conventions at kinks
