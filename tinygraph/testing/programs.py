@@ -146,6 +146,7 @@ class Program:
         return value
 
     def __call__(self, *arguments: Any) -> Tensor:
+        """Return the value for some arguments."""
         return self.total(self.trace(*arguments))
 
     @property
@@ -384,7 +385,8 @@ def check_derivatives(program: Program, gradients: list) -> bool:
 
     def moved(t: float) -> float:
         there = [x + t * v for x, v in zip(arguments, directions, strict=True)]
-        return float(inner(first(exact, *there), directions))
+        with numpy.errstate(all="ignore"):  # where the step leaves the domain of a rule
+            return float(inner(first(exact, *there), directions))
 
     expected = sum(float((h * v).sum()) for h, v in zip(curvature, directions, strict=True))
     number, doubt = derivative(moved, 0.0, moved(0.0), EXACT, EXACT**0.25 / 2)
@@ -485,9 +487,7 @@ class Draft:
         """Add a rule on operands of its domain, and tame its result."""
         operands, params = self.operands(rule)
         domains = rule.domain if len(rule.domain) == len(operands) else rule.domain * len(operands)
-        operands = [
-            self.inside(domain, one) for domain, one in zip(domains, operands, strict=True)
-        ]
+        operands = [self.inside(domain, one) for domain, one in zip(domains, operands, strict=True)]
         if any(domain.distinct for domain in domains):
             self.keep_apart(operands)
         target = self.step(rule.name, operands, params, in_place=True)
@@ -526,7 +526,8 @@ class Draft:
 
     def computed(self, step: Step) -> numpy.ndarray:
         """Return the values that a step would give."""
-        return step.run({name: asarray(array) for name, array in self.values.items()}).numpy()
+        read = {one: asarray(self.values[one]) for one in step.operands if isinstance(one, str)}
+        return step.run(read).numpy()
 
     # ---- operands
 
@@ -535,10 +536,9 @@ class Draft:
         fixed: dict[str, Any] = {}
         match rule.shapes:
             case Shapes.BROADCAST:
-                first = self.pick()
-                found = [first, *(self.partner(first, one) for one in rule.domain[1:])]
+                found = self.broadcast([one for one in rule.domain if one.of == "real"])
                 if rule.domain[0].of == "boolean":
-                    found[0] = self.condition(*found[1:])
+                    found.insert(0, self.condition(*found))
                 elif len(found) == 2 and self.draw(st.booleans()):
                     found.reverse()
             case Shapes.MATMUL:
@@ -561,8 +561,7 @@ class Draft:
                     if rule.shapes is Shapes.EQUAL:
                         return other == shape
                     return axis is None or (
-                        len(other) == len(shape)
-                        and without(other, axis) == without(shape, axis)
+                        len(other) == len(shape) and without(other, axis) == without(shape, axis)
                     )
 
                 found = [first]
@@ -613,9 +612,16 @@ class Draft:
         self.inputs[name] = self.values[name] = array
         return name
 
-    def partner(self, first: str, domain: Domain) -> Any:
-        """Draw what broadcasts with a variable: another one, a number, or a new array."""
-        shape = self.values[first].shape
+    def broadcast(self, domains: list[Domain]) -> list:
+        """Draw operands that broadcast to one shape: the first a variable."""
+        found: list[Any] = [self.pick()]
+        for domain in domains[1:]:
+            shape = numpy.broadcast_shapes(*map(self.shape, found))
+            found.append(self.partner(shape, domain))
+        return found
+
+    def partner(self, shape: tuple, domain: Domain) -> Any:
+        """Draw what broadcasts with a shape: a variable, a number, or a new array."""
         kind = self.draw(st.sampled_from(["variable", "variable", "number", "new"]))
         if kind == "number" and not domain.distinct:
             grid = [n / 4 for n in range(1, 17)] + [-n / 4 for n in range(1, 17)]
@@ -711,7 +717,7 @@ def programs(draw: Callable, *, max_steps: int = MAX_STEPS) -> Any:
     >>> derivatives_agree()
     """
     draft = Draft(draw)
-    ndim = draw(st.sampled_from([1, 2, 2, 3, 0]))
+    ndim = draw(st.sampled_from([2, 3, 1]))
     draft.fresh(tuple(draw(st.integers(1, MAX_SIDE)) for _ in range(ndim)))
     for _ in range(max_steps):
         if draw(st.integers(0, 7)):  # 0 leaves one out: so programs shrink step by step

@@ -6,6 +6,7 @@ from its `domain`, parameters from what they are said to mean.
 
 import math
 from collections.abc import Callable
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -348,3 +349,9 @@ def differentiable(rule: Rule, operands: tuple) -> list[int]:
         and isinstance(one, numpy.ndarray)
         and one.dtype.kind == "f"
     ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "programs":  # which are drawn with what is here
+        return import_module(".programs", __package__).programs
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
