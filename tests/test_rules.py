@@ -474,6 +474,12 @@ def test_cross_entropy_of_large_logits():
     assert rows.item() == 5000
 
 
+def test_more_classes_than_the_dtype_of_the_logits_counts():
+    logits = tg.tensor(np.zeros((1, 3000)), dtype="float16", requires_grad=True)
+    tg.softmax_cross_entropy(logits, [2049]).backward()
+    assert np.argmin(logits.grad.numpy()) == 2049
+
+
 def test_a_weight_of_zero_meets_an_infinite_logit():
     logits = tg.tensor([[0.0, -INF]], requires_grad=True)
     for targets in ([0], np.array([[1.0, 0.0]])):
