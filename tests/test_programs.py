@@ -16,7 +16,7 @@ from tinygraph.rules.indexing import scatter_add
 from tinygraph.rules.linalg import matmul_left
 from tinygraph.rules.manipulation import split
 from tinygraph.rules.nn import rows
-from tinygraph.rules.reductions import restore, spread
+from tinygraph.rules.reductions import reduced_axes, restore, spread
 from tinygraph.rules.table import ListPlan, Plan
 from tinygraph.testing import programs as module
 from tinygraph.testing.programs import USED, Program, Step, check_program, programs
@@ -122,8 +122,8 @@ def plant(monkeypatch, name, *vjp):
 
 
 def other_axis(xp, g, a_shape, axis, keepdims):
-    if len(a_shape) == 2 and a_shape[0] == a_shape[1] and type(axis) is int and not keepdims:
-        axis = 1 - axis % 2
+    if a_shape == a_shape[::-1] and not keepdims:
+        axis = tuple(len(a_shape) - 1 - one for one in reduced_axes(axis, len(a_shape)))
     return spread(xp, g, a_shape, axis, keepdims)
 
 
@@ -271,7 +271,7 @@ def test_a_wrong_second_order_of_forward_mode_is_found(monkeypatch, some):
 def test_a_rule_that_gives_other_bits_each_time_is_found(monkeypatch, some):
     rng = np.random.default_rng(0)
     monkeypatch.setitem(
-        RULES["softmax"]._bound, np, lambda a, axis: np.tanh(a) * (1 + 1e-9 * rng.random())
+        RULES["softmax"]._bound, np, lambda a, axis: np.tanh(a) * (1 + 1e-6 * rng.random())
     )
     assert "run again" in found_in(some, "softmax")
 
@@ -306,7 +306,7 @@ def test_a_change_in_place_that_older_results_see_is_found(monkeypatch, some):
 def test_a_failure_shrinks_to_code_that_shows_it(monkeypatch):
     plant(monkeypatch, *WRONG["tanh, sign"])
 
-    @settings(drawn, max_examples=LIMIT)
+    @settings(drawn, max_examples=LIMIT, phases=[Phase.generate, Phase.shrink])
     @given(programs(max_steps=3))
     def checked(program):
         check_program(program)
