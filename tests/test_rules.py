@@ -497,6 +497,32 @@ def test_logsumexp_of_infinities():
     assert tg.logsumexp(tg.tensor([INF, 3.0])).item() == INF
 
 
+# ---------------------------------------------------------------- cross-entropy along any axis
+
+
+@pytest.mark.parametrize("axis", range(-3, 3))
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_cross_entropy_along_an_axis(axis, reduction):
+    logits = np.cos(np.arange(24.0)).reshape(2, 3, 4)
+    rows = np.sin(np.arange(24.0)).reshape(2, 3, 4)
+    for targets in (np.argmax(rows, axis=axis), rows):
+        loss = tg.softmax_cross_entropy(logits, targets, axis=axis, reduction=reduction)
+        assert_near(loss.numpy(), np.asarray(cross_entropy(logits, targets, axis, reduction)))
+        check_grads(
+            lambda x, t=targets: tg.softmax_cross_entropy(x, t, axis=axis, reduction=reduction),
+            (logits,),
+            order=1,
+        )
+
+
+def test_cross_entropy_of_no_samples():
+    logits = tg.tensor(np.zeros((0, 3)), requires_grad=True)
+    loss = tg.softmax_cross_entropy(logits, np.zeros(0, int), reduction="sum")
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad.shape == (0, 3)
+
+
 # ---------------------------------------------------------------- arguments that make no sense
 
 LOGITS = np.zeros((2, 3))
