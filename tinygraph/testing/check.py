@@ -87,9 +87,11 @@ def check_grads(
     wide = [leaf.astype(numpy.float64) for leaf in leaves]
     if fault := not_finite(lambda: function(*wide)) or repeats(lambda: function(*wide)):
         raise GradientError(f"check_grads: {fault}")
+    value = 0.0
     for derivative in range(1, order + 1):
         title = f"derivative {derivative} by"
-        if found := wrong_derivatives(function, wide, places, title, modes, (rtol, atol)):
+        value = max(value, abs(function(*wide).item()))
+        if found := wrong_derivatives(function, wide, places, title, modes, value, (rtol, atol)):
             raise GradientError(found)
         function = weighted(all_gradients(function, len(wide)))
     if found := too_coarse(
@@ -109,10 +111,10 @@ def wrong_derivatives(
     places: list[str],
     title: str,
     modes: set[str],
+    value: float,
     tolerances: Tolerances,
 ) -> str:
     """Return a report of the gradients of a function that are wrong; nothing if all are right."""
-    value = abs(function(*arrays).item())
     named = dict(zip(places, arrays, strict=True))
 
     def cases(gradients: list, of: dict[str, numpy.ndarray], suffix: str = "") -> list[Case]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from .numerical import derivatives
+from .numerical import ROUNDING, derivatives, float_dtype, number
 
 SAFETY = 10  # how many times the estimated numerical error a difference may be
 BLUR = 1e-3  # of the gradient or the value: a numerical derivative less certain judges nothing
@@ -14,6 +14,8 @@ LARGE = 2000  # entries: above, random directions are tried before single entrie
 DIRECTIONS = 3  # of these
 SAMPLE = 60  # entries that are measured where all would be too many
 SHOWN = 5  # rows of a report
+TINY = 1e-10, 1e-9, 1e-8  # steps over which a function is a straight line but for rounding
+DOUBTFUL = 1e-6  # of an entry: what passes and differs by more is measured again
 EXACT = float(numpy.finfo(numpy.float64).eps)
 
 Tolerances = tuple[float | None, float | None]  # relative to an entry, and to the largest entry
@@ -121,10 +123,9 @@ class Case:
         rtol = EXACT**0.5 if rtol is None else rtol
         atol = EXACT**0.5 / 100 if atol is None else atol
         largest = max(self.largest(gradient), self.largest(self.numerical))
-        # What rounding does to one entry, it may do to its neighbours: estimates vary by chance.
-        certain = self.error[self.measured & numpy.isfinite(self.error)]
-        floor = float(numpy.median(certain)) if certain.size else 0.0
-        allowed = SAFETY * numpy.maximum(self.error, floor) + rtol * numpy.abs(self.numerical)
+        allowed = SAFETY * self.error + rtol * numpy.abs(self.numerical)
+        if numpy.isfinite(self.value):
+            allowed += EXACT * self.value  # less than what rounding does to the function itself
         with numpy.errstate(invalid="ignore"):
             difference = numpy.abs(gradient - self.numerical)
             return self.known & ~(difference <= allowed + atol * largest)
@@ -222,9 +223,19 @@ def compare(
         title, name, x, analytic, numerical, error, value, tolerances, measured, subject, narrow
     )
     subject.cases[name] = case
+    # A constant beside the function carries no derivative, and as much rounding as was found.
+    offset = roughness(f, x)
+    if offset:
+        smooth = f
+        f = lambda x: smooth(x) + offset
     if x.size <= LARGE:
-        case.numerical, case.error = derivatives(f, x)
+        numerical[...], error[...] = derivatives(f, x)
         measured[...] = True
+        # What rounding does to one entry, it may do to its neighbours: estimates vary by chance.
+        if (known := case.known).any():
+            error[known] = numpy.maximum(error[known], numpy.median(error[known]) / SAFETY)
+        if case.fits:
+            sharpen(case, f)
         return case
 
     rng = numpy.random.default_rng(0)
@@ -246,6 +257,84 @@ def compare(
         numerical[at], error[at] = along(f, x, direction)
         measured[at] = True
     return case
+
+
+def roughness(f: Callable, x: numpy.ndarray) -> float:
+    """Return how large values would be whose rounding scatters as those of ``f(x)`` do.
+
+    Rounding goes by the values inside a function; where these cancel, the result is far smaller
+    than what it has lost. Third differences over tiny steps leave nothing but that. There are steps
+    of several sizes, for rounding may stay the same over some of them; and a kink spoils a quarter
+    of the differences at most, which the quantile leaves out.
+    """
+    start, rng = x.copy(), numpy.random.default_rng(0)
+    direction = rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1, x.shape)
+    direction *= numpy.maximum(1, numpy.abs(x))
+    scatter: list[float] = []
+    try:
+        for step in TINY:
+            values = []
+            for k in range(7):
+                x[...] = start + k * step * direction
+                with numpy.errstate(all="ignore"):
+                    result = f(x)
+                values.append(number(result))
+            scatter.extend(numpy.abs(numpy.diff(values, 3)))
+    finally:
+        x[...] = start
+    eps = float(numpy.finfo(float_dtype(result)).eps)
+    size = 4 * float(numpy.quantile(scatter, 0.75)) / (ROUNDING * eps)
+    return size if numpy.isfinite(size) else 0.0
+
+
+def sharpen(case: Case, f: Callable) -> None:
+    """Measure again, with larger steps, what passes only because the numbers are uncertain.
+
+    Differences with steps from 1/8 down are extrapolated again and again (Romberg), and the one is
+    taken that agrees best with those before it, if it also agrees with what was known: far larger
+    steps, so far less rounding, but nothing to begin with, for a kink may lie within them.
+    """
+    with numpy.errstate(invalid="ignore"):
+        off = numpy.abs(case.analytic - case.numerical)
+        doubtful = case.known & ~case.wrong & (off > DOUBTFUL * numpy.abs(case.analytic))
+    for at in map(tuple, numpy.argwhere(doubtful)):
+        direction = numpy.zeros(case.x.shape)
+        direction[at] = max(1.0, abs(case.x[at]))
+        slope, error = romberg(f, case.x, direction, case.value)
+        slope, error = slope / direction[at], error / direction[at]
+        known = SAFETY * case.error[at]
+        if error < case.error[at] and abs(slope - case.numerical[at]) <= known:
+            case.numerical[at], case.error[at] = slope, error
+
+
+def romberg(
+    f: Callable, x: numpy.ndarray, direction: numpy.ndarray, value: float
+) -> tuple[float, float]:
+    """Return the derivative of ``f(x)`` along a direction from large steps, and its error."""
+    start, step = x.copy(), 0.125
+    best, error = numpy.nan, numpy.inf
+    above: list[float] = []
+    last = numpy.inf  # by how much the two extrapolations before differed
+    try:
+        for _ in range(8):
+            sides = []
+            for side in (step, -step):
+                x[...] = start + side * direction
+                with numpy.errstate(all="ignore"):  # where a step leaves the domain of f
+                    sides.append(number(f(x)))
+            row = [(sides[0] - sides[1]) / (2 * step)]
+            for power, coarser in enumerate(above, start=1):
+                row.append(row[-1] + (row[-1] - coarser) / (4**power - 1))
+            if above:
+                moved = max(abs(row[-1] - row[-2]), abs(row[-1] - above[-1]))
+                noise = ROUNDING * EXACT * max(value, *map(abs, sides)) / step
+                if (doubt := max(moved, last) + noise) < error:
+                    best, error = row[-1], doubt
+                last = moved
+            above, step = row, step / 2
+    finally:
+        x[...] = start
+    return best, error
 
 
 def along(f: Callable, x: numpy.ndarray, direction: numpy.ndarray) -> tuple[float, float]:
