@@ -103,7 +103,7 @@ def plan(thing: Any, shapes: dict[str, tuple[int, ...]], seed: int) -> tuple:
         subject, *args = made if isinstance(made, tuple) else (made,)
     layer = hasattr(subject, "backward") or hasattr(subject, "gradient")
     if not layer and not callable(subject):
-        raise ArgumentError(f"a {type(subject).__name__} is neither a function nor a layer.")
+        raise ArgumentError(f"{subject!r} is neither a function nor a layer.")
     if not args:
         args = drawn(getattr(subject, "forward", getattr(subject, "loss", subject)))
     if unused:
