@@ -15,6 +15,7 @@ DIRECTIONS = 3  # of these
 SAMPLE = 60  # entries that are measured where all would be too many
 SHOWN = 5  # rows of a report
 TINY = 1e-10, 1e-9, 1e-8  # steps over which a function is a straight line but for rounding
+FIRST = 0.125  # of the large steps
 DOUBTFUL = 1e-6  # of an entry: what passes and differs by more is measured again
 EXACT = float(numpy.finfo(numpy.float64).eps)
 
@@ -224,10 +225,10 @@ def compare(
     )
     subject.cases[name] = case
     # A constant beside the function carries no derivative, and as much rounding as was found.
-    offset = roughness(f, x)
-    if offset:
-        smooth = f
-        f = lambda x: smooth(x) + offset
+    eps = float(numpy.finfo(float_dtype(f(x))).eps)
+    if eps == EXACT and (offset := roughness(f, x)):
+        bare = f
+        f = lambda x: bare(x) + offset
     if x.size <= LARGE:
         numerical[...], error[...] = derivatives(f, x)
         measured[...] = True
@@ -235,7 +236,7 @@ def compare(
         if (known := case.known).any():
             error[known] = numpy.maximum(error[known], numpy.median(error[known]) / SAFETY)
         if case.fits:
-            sharpen(case, f)
+            sharpen(case, f, eps)
         return case
 
     rng = numpy.random.default_rng(0)
@@ -277,17 +278,15 @@ def roughness(f: Callable, x: numpy.ndarray) -> float:
             for k in range(7):
                 x[...] = start + k * step * direction
                 with numpy.errstate(all="ignore"):
-                    result = f(x)
-                values.append(number(result))
+                    values.append(number(f(x)))
             scatter.extend(numpy.abs(numpy.diff(values, 3)))
     finally:
         x[...] = start
-    eps = float(numpy.finfo(float_dtype(result)).eps)
-    size = 4 * float(numpy.quantile(scatter, 0.75)) / (ROUNDING * eps)
+    size = 4 * float(numpy.quantile(scatter, 0.75)) / (ROUNDING * EXACT)
     return size if numpy.isfinite(size) else 0.0
 
 
-def sharpen(case: Case, f: Callable) -> None:
+def sharpen(case: Case, f: Callable, eps: float) -> None:
     """Measure again, with larger steps, what passes only because the numbers are uncertain.
 
     Differences with steps from 1/8 down are extrapolated again and again (Romberg), and the one is
@@ -300,18 +299,20 @@ def sharpen(case: Case, f: Callable) -> None:
     for at in map(tuple, numpy.argwhere(doubtful)):
         direction = numpy.zeros(case.x.shape)
         direction[at] = max(1.0, abs(case.x[at]))
-        slope, error = romberg(f, case.x, direction, case.value)
+        slope, error = romberg(f, case.x, direction, case.value, eps)
         slope, error = slope / direction[at], error / direction[at]
+        # Rounding is less by as much as the steps are larger, at most.
+        error = max(error, case.error[at] * eps**0.25 / 2 / FIRST)
         known = SAFETY * case.error[at]
         if error < case.error[at] and abs(slope - case.numerical[at]) <= known:
             case.numerical[at], case.error[at] = slope, error
 
 
 def romberg(
-    f: Callable, x: numpy.ndarray, direction: numpy.ndarray, value: float
+    f: Callable, x: numpy.ndarray, direction: numpy.ndarray, value: float, eps: float
 ) -> tuple[float, float]:
     """Return the derivative of ``f(x)`` along a direction from large steps, and its error."""
-    start, step = x.copy(), 0.125
+    start, step = x.copy(), FIRST
     best, error = numpy.nan, numpy.inf
     above: list[float] = []
     last = numpy.inf  # by how much the two extrapolations before differed
@@ -327,7 +328,7 @@ def romberg(
                 row.append(row[-1] + (row[-1] - coarser) / (4**power - 1))
             if above:
                 moved = max(abs(row[-1] - row[-2]), abs(row[-1] - above[-1]))
-                noise = ROUNDING * EXACT * max(value, *map(abs, sides)) / step
+                noise = ROUNDING * eps * max(value, *map(abs, sides)) / step
                 if (doubt := max(moved, last) + noise) < error:
                     best, error = row[-1], doubt
                 last = moved
