@@ -497,6 +497,32 @@ def test_logsumexp_of_infinities():
     assert tg.logsumexp(tg.tensor([INF, 3.0])).item() == INF
 
 
+# ---------------------------------------------------------------- reductions over any axes
+
+AXES = [None, 0, 1, -1, (0, 2), (-2,), (2, -3), (0, 1, 2), ()]
+REDUCED = [name for name, rule in RULES.items() if Parameter.AXES in rule.parameters.values()]
+
+
+@pytest.mark.parametrize("axis", AXES, ids=str)
+@pytest.mark.parametrize("name", REDUCED)
+def test_reductions_over_axes(name, axis):
+    a = np.cos(np.arange(24.0)).reshape(2, 3, 4)
+    for keepdims in (False, True):
+        params = {"axis": axis, "keepdims": keepdims}
+        expected = (UP_TO_ROUNDING.get(name) or getattr(np, name))(a, **params)
+        assert_near(call(RULES[name], (a,), params).numpy(), np.asarray(expected))
+        check_grads(lambda x, p=params: call(RULES[name], (x,), p), (a,), order=1)
+
+
+@pytest.mark.parametrize("axis", [None, 0, -1, ()])
+@pytest.mark.parametrize("name", ["sum", "max", "min"])  # not mean, in NumPy
+def test_a_number_has_an_axis_0_as_in_numpy(name, axis):
+    x = tg.tensor(3.0, requires_grad=True)
+    y = call(RULES[name], (x,), {"axis": axis})
+    y.backward(2.0)
+    assert (y.item(), x.grad.item(), x.grad.shape) == (3, 2, ())
+
+
 # ---------------------------------------------------------------- cross-entropy along any axis
 
 
