@@ -84,8 +84,10 @@ class Batch:
 
     def pull(self, call: Call, results: list, seeds: list, variables: list) -> list[Tensor | None]:
         """Pull the gradients of all examples at once: each has variables of its own."""
-        whole = [[self.whole(one) for one in several] for several in (results, seeds, variables)]
-        pulled = call.pull(*whole)
+        results, seeds, variables = (
+            [self.whole(one) for one in several] for several in (results, seeds, variables)
+        )
+        pulled = call.pull(results, seeds, variables)
         return [one if one is None else self.remake(one) for one in pulled]
 
 

@@ -67,7 +67,8 @@ class Tangent:
     def pull(self, call: Call, results: list, seeds: list, variables: list) -> list[Tensor | None]:
         """Pull gradients with their tangents: the tangent of a gradient is one of the tangent."""
         bases = [self.split(one)[0] for one in variables]
-        first, second = [], []
+        first: list[tuple] = []
+        second: list[tuple] = []
         for result, seed in zip(results, seeds, strict=True):
             (y, dy), (g, dg) = self.split(result), self.split(seed)
             first.append((y, g))
@@ -75,10 +76,10 @@ class Tangent:
                 second.append((dy, g))
             if dg is not None:
                 second.append((y, dg))
-        gradients = call.pull(*map(list, zip(*first, strict=True)), bases)
+        gradients = call.pull([y for y, _ in first], [g for _, g in first], bases)
         if not second:
             return gradients
-        tangents = call.pull(*map(list, zip(*second, strict=True)), bases)
+        tangents = call.pull([y for y, _ in second], [g for _, g in second], bases)
         return [
             one if tangent is None else self.remake(zeros(tangent) if one is None else one, tangent)
             for one, tangent in zip(gradients, tangents, strict=True)

@@ -191,10 +191,12 @@ class custom_vjp:
     array(0.5)
     """
 
+    __name__: str
+
     def __init__(self, f: Callable):
         self.f = f
-        self.fwd: Callable | None = None
-        self.bwd: Callable | None = None
+        self.fwd: Any = None
+        self.bwd: Any = None
         update_wrapper(self, f)
 
     def defvjp(self, fwd: Callable, bwd: Callable) -> None:
@@ -239,7 +241,7 @@ class custom_vjp:
 
     def forward(self, args: tuple, checked: bool = False) -> Any:
         """Call fwd; if its residuals are to be differentiated, see that they can be."""
-        out = self.fwd(*args)  # type: ignore[misc]
+        out = self.fwd(*args)
         if not isinstance(out, tuple) or len(out) != 2:
             raise RuleError(f"{self.__name__}: fwd returns a pair (out, residuals).")
         if checked and any(
@@ -253,7 +255,7 @@ class custom_vjp:
 
     def backward(self, given: Arguments, tensors: tuple, residuals: Any, g: Any) -> list:
         """Call bwd, and bring its gradients into the order of the floating point leaves."""
-        answer = self.bwd(residuals, g)  # type: ignore[misc]
+        answer = self.bwd(residuals, g)
         args = given.join(given.leaves)
         if not isinstance(answer, tuple):
             answer = (answer,)

@@ -74,6 +74,6 @@ for _method in (astype, copy, ravel, reshape, squeeze, swapaxes, transpose):
     setattr(Tensor, _method.__name__, _method)
 Tensor.flatten = ravel  # type: ignore[attr-defined]
 Tensor.__copy__ = copy  # type: ignore[attr-defined]
-Tensor.__getitem__ = getitem  # type: ignore[attr-defined]
+Tensor.__getitem__ = getitem
 for _name in ("sum", "mean", "max", "min", "argmax", "argmin"):
     setattr(Tensor, _name, reduction(RULES[_name]))

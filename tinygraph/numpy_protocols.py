@@ -114,5 +114,5 @@ def array_function(self: Tensor, function: Any, types: Any, args: Any, options: 
         raise DTypeError(f"{name_of(function)} of a Tensor: {error}") from None
 
 
-Tensor.__array_ufunc__ = array_ufunc  # type: ignore[assignment]
-Tensor.__array_function__ = array_function  # type: ignore[assignment]
+Tensor.__array_ufunc__ = array_ufunc  # type: ignore[attr-defined]
+Tensor.__array_function__ = array_function  # type: ignore[attr-defined]

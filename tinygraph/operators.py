@@ -42,7 +42,7 @@ def install(name: str, operator: Any, symbol: str) -> None:
 for _name, (_rule, _symbol) in (ARITHMETIC | BITWISE).items():
     install(_name, binary(RULES[_rule], method=True), _symbol)
 install("pow", power, "**=")
-Tensor.__rpow__ = lambda self, base: pow_of(base, self)  # type: ignore[attr-defined]
+Tensor.__rpow__ = lambda self, base: pow_of(base, self)
 for _name, _rule in COMPARISONS.items():
     setattr(Tensor, f"__{_name}__", binary(RULES[_rule], method=True))
 for _name, _rule in SIGNS.items():

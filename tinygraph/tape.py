@@ -130,7 +130,7 @@ class Node:
         self.plan = plan
         self.inputs = inputs
         self.parents = parents
-        self.kept: tuple | None = kept
+        self.kept: Any = kept
         self.params = params
         self.position = position
         self.shape = result.shape
@@ -156,14 +156,14 @@ class Modes:
         transforming: bool = False,
         scope: Scope | None = None,
         level: int = 0,
-        batches: tuple[tuple[int, int], ...] = (),
+        batches: tuple[Any, ...] = (),
     ):
         self.recording = recording
         self.everything = everything  # also what depends on traced leaves without a gradient
         self.transforming = transforming  # inside a function that a transform calls
         self.scope = scope
         self.level = level  # of the innermost transform that looks at each operation
-        self.batches = batches  # level and size of each batch that a function is mapped over
+        self.batches = batches  # the maps over a batch that are in progress
 
 
 # One for each thread and each asynchronous task, so that they do not meet in it.

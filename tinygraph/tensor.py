@@ -1,7 +1,7 @@
 """Tensor: an array that may be recorded, and the way an operation records itself."""
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import numpy
@@ -21,6 +21,7 @@ from .tape import MODES, Cell, Leaf, Node, describe, modes, pull_back, reachable
 SCALARS = frozenset({bool, int, float, complex})
 MISTAKES = (ValueError, TypeError, IndexError)  # what array libraries raise for bad operands
 NONE: dict[str, Any] = {}  # the parameters of an operation that has none
+ATTACHED: Any = None  # in the place of what other modules put into Tensor
 
 
 # ---------------------------------------------------------------- reading operands
@@ -263,8 +264,23 @@ class Tensor:
 
     __slots__ = ("__weakref__", "_data", "_inside", "_node", "_source")
     _data: ndarray
-    _node: Node | Leaf | None
+    _node: Any  # a Node, a Leaf, or None while nobody asked for one
+    _source: Any
     _namespace: Any  # the module of functions over Tensors; that module sets it
+
+    if TYPE_CHECKING:  # put in by operators.py, methods.py and numpy_protocols.py
+
+        def __getattr__(self, name: str) -> Any: ...
+
+        __add__ = __radd__ = __iadd__ = __sub__ = __rsub__ = __isub__ = __mul__ = __rmul__ = (
+            ATTACHED
+        )
+        __imul__ = __truediv__ = __rtruediv__ = __itruediv__ = __matmul__ = __rmatmul__ = ATTACHED
+        __imatmul__ = __pow__ = __rpow__ = __ipow__ = __and__ = __rand__ = __or__ = __ror__ = (
+            ATTACHED
+        )
+        __xor__ = __rxor__ = __lt__ = __le__ = __gt__ = __ge__ = __neg__ = __pos__ = ATTACHED
+        __abs__ = __invert__ = __getitem__ = ATTACHED
 
     def __init__(
         self,
@@ -330,8 +346,8 @@ class Tensor:
     def _label(self) -> str:
         return repr(self.name) if self.name else "this Tensor"
 
-    def _leaf(self) -> Leaf:
-        """Return the leaf that stands for this Tensor in a graph."""
+    def _leaf(self) -> Any:
+        """Return what stands for this Tensor in a graph."""
         if self._node is None:
             self._node = Leaf(self._data, Cell())
         return self._node
@@ -644,7 +660,7 @@ class Shared(Tensor):
 
     __slots__ = ()
 
-    def _snapshot(self) -> tuple[ndarray, Leaf]:
+    def _snapshot(self) -> tuple[ndarray, Any]:
         """Return the values as of now, and the leaf that stands for them."""
         leaf = self._node
         if leaf is None:
@@ -744,7 +760,7 @@ def lift(node: Node) -> tuple:
     """Make what a node kept into Tensors that point to where it came from."""
     plan = node.plan
     rule = plan.rule
-    lifted = {}
+    lifted: dict[str, Any] = {}
     for name, value in zip(plan.names, node.kept, strict=True):
         if name == "y":
             value = wrap(value, node)

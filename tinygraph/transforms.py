@@ -369,7 +369,7 @@ def backwards(call: Call, results: list[Tensor]) -> list[list[Tensor]]:
         ]
 
     stacked = vmap(pulled)(*basis(results))
-    return list(zip(*(cut(one, results) for one in stacked), strict=True))
+    return [list(row) for row in zip(*(cut(one, results) for one in stacked), strict=True)]
 
 
 def forwards(

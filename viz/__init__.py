@@ -121,7 +121,10 @@ def render(
     if style not in STYLES:
         raise ArgumentError(f"render: style {style!r} is not one of {', '.join(STYLES)}.")
     drawing = to_dot(obj, args=args, direction=direction, title=title, legend=legend)
-    write(path, drawing.source.encode() if kind == "dot" else drawing.pipe(kind, timeout=timeout))
+    content: Any = drawing.source.encode()
+    if kind != "dot":
+        content = drawing.pipe(kind, timeout=timeout)
+    write(path, content)
     return path
 
 

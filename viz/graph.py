@@ -219,7 +219,7 @@ class Regions:
 
     def __init__(self, nodes: list[Any]):
         scopes: dict[Scope, None] = {}
-        counts: Counter[Scope] = Counter()
+        counts: Counter[Scope | None] = Counter()
         for node in nodes:
             chain, scope = [], node.scope
             counts[scope] += node.scope is not None

@@ -16,7 +16,8 @@ def draw(picture: Picture, *, legend: bool = True) -> Drawing:
     )
     drawing.title, drawing.summary = picture.title, picture.summary
     drawing.size = len(picture.boxes)
-    drawing.sentences = {one.id: one.sentence for one in (*picture.boxes, *picture.arrows)}
+    drawing.sentences = {box.id: box.sentence for box in picture.boxes}
+    drawing.sentences |= {arrow.id: arrow.sentence for arrow in picture.arrows}
     drawing.sentences |= {one.id: f"scope {one.name}" for one in picture.regions}
 
     # Scopes may nest to any depth: a stack of what is still to be opened or closed.

@@ -145,7 +145,8 @@ class ListPlan:
         self.rule = rule
         self.slots = slots
         self.names = ("shapes",)
-        vjp, reads = rule.vjp[0], rule.reads[0]
+        vjp: Any = rule.vjp[0]
+        reads = rule.reads[0]
 
         def keep(*values: Any) -> tuple:
             return (tuple(operand.shape for operand in values[:-2]),)
@@ -205,7 +206,7 @@ class Rule:
         self,
         name: str,
         forward: Callable | None,
-        vjp: Callable | tuple[Callable | None, ...],
+        vjp: Callable | tuple[Callable | None, ...] | None,
         kind: Kind,
         domain: Domain | tuple[Domain, ...],
         residual: Callable | None,
@@ -223,7 +224,7 @@ class Rule:
         self.forward = forward
         self.vjp = vjp if isinstance(vjp, tuple) else (vjp,)
         self.kind = kind
-        self.residual = residual
+        self.residual: Any = residual
         self.shapes = shapes
         self.parameters = parameters
         self.symbol = symbol or name
@@ -319,7 +320,7 @@ class Rule:
         known.update(zip(self.operands, operands, strict=True))
         for name in self.reads[slot]:
             if name == "r":
-                known[name] = self.residual(xp, *operands, **params)  # type: ignore[misc]
+                known[name] = self.residual(xp, *operands, **params)
             elif name.endswith("_shape"):
                 known[name] = known[name.removesuffix("_shape")].shape
         vjp: Any = self.vjp[slot]
@@ -343,7 +344,7 @@ def rule(
     name: str,
     forward: Callable | None = None,
     *,
-    vjp: Callable | tuple[Callable | None, ...],
+    vjp: Callable | tuple[Callable | None, ...] | None,
     kind: Kind,
     domain: Domain | tuple[Domain, ...],
     residual: Callable | None = None,
