@@ -224,9 +224,11 @@ def compare(
         title, name, x, analytic, numerical, error, value, tolerances, measured, subject, narrow
     )
     subject.cases[name] = case
-    # A constant beside the function carries no derivative, and as much rounding as was found.
-    eps = float(numpy.finfo(float_dtype(f(x))).eps)
-    if eps == EXACT and (offset := roughness(f, x)):
+    # A constant beside the function carries no derivative, but the rounding of larger values: of
+    # those inside it, or of the function that this one is a derivative of.
+    middle = f(x)
+    eps = float(numpy.finfo(float_dtype(middle)).eps)
+    if eps == EXACT and (offset := max(roughness(f, x), value)) > abs(number(middle)):
         bare = f
         f = lambda x: bare(x) + offset
     if x.size <= LARGE:
