@@ -9,8 +9,9 @@ NEEDED = {
     "tinygraph/__init__.py", "tinygraph/py.typed", "tinygraph/rules/table.py",
     "tinygraph/testing/__init__.py", "tinygraph/models/__init__.py",
     "tinygraph/models/digits.npz", "tinygraph/models/digits.LICENSE",
-    "tinygraph/viz/__init__.py",
+    "tinygraph/viz/__init__.py", "tinygraph_pytest/__init__.py",
 }  # fmt: skip
+TOP = {"tinygraph", "tinygraph_pytest"}
 
 
 def main(folder: Path) -> int:
@@ -20,7 +21,7 @@ def main(folder: Path) -> int:
     top = {name.partition("/")[0] for name in inside if ".dist-info/" not in name}
     faults = [f"the wheel lacks {name}" for name in sorted(NEEDED - inside)]
     faults += [
-        f"the wheel would install {name!r} at the top" for name in sorted(top - {"tinygraph"})
+        f"the wheel would install {name!r} at the top" for name in sorted(top - TOP)
     ]
     with tarfile.open(sdist) as archive:
         source = {name.partition("/")[2] for name in archive.getnames()}
@@ -29,7 +30,7 @@ def main(folder: Path) -> int:
             faults.append(f"the sdist lacks {name}")
     for path in (wheel, sdist):
         print(f"{path.stat().st_size / 1e6:5.2f} MB  {path.name}")
-    print("\n".join(faults) or "all that belongs in them, and nothing at the top but tinygraph")
+    print("\n".join(faults) or "all that belongs in them, and nothing at the top but tinygraph and its pytest plugin")
     return int(bool(faults))
 
 

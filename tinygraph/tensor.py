@@ -210,8 +210,8 @@ def binary(rule: Rule, method: bool = False):
         if plan is None:
             plan = plans[mask] = rule.plan(((), (0,), (1,), (0, 1))[mask])
         inputs = (left, right)
+        parents: tuple = inputs
         if mask == 3:
-            parents = inputs
             position = left.position if left.position > right.position else right.position
         else:
             parents = (left,) if mask == 1 else (right,)

@@ -49,7 +49,7 @@ class Subject:
     sizes: dict[str, int] = field(default_factory=dict)
     recorded: bool = False
     cases: dict[str, "Case"] = field(default_factory=dict)
-    again: Callable[[], dict[str, Any]] | None = None
+    again: Any = None
     layer: Any = None
 
 
@@ -243,7 +243,7 @@ def compare(
 
     rng = numpy.random.default_rng(0)
     entries = rng.choice(x.size, SAMPLE, replace=False).tolist()
-    lost = numpy.flatnonzero(~numpy.isfinite(analytic)) if case.fits else []
+    lost: Any = numpy.flatnonzero(~numpy.isfinite(analytic)) if case.fits else []
     entries.extend(lost[:1])
     if case.fits and not len(lost):
         for _ in range(DIRECTIONS):

@@ -200,7 +200,7 @@ def factor(case: Case) -> str:
     ratio = abs(ratio)
     if abs(ratio - 1) <= near:
         return "the sign is wrong: it is right when negated." if sign else ""
-    names = {}
+    names: dict[int, str] = {}
     for name, length in case.subject.sizes.items():
         names.setdefault(length, name)
     for length, name in names.items():

@@ -345,9 +345,9 @@ class Layer:
 
     def inner(self) -> dict[str, Any]:
         """Return the layers inside this one."""
-        found = {}
+        found: dict[str, Any] = {}
         for name, one in vars(self.object).items():
-            several = one.items() if isinstance(one, dict) else [(name, one)]
+            several: Any = one.items() if isinstance(one, dict) else [(name, one)]
             if isinstance(one, list | tuple):
                 several = ((f"{name}[{i}]", part) for i, part in enumerate(one))
             found |= {str(key): part for key, part in several if hasattr(part, "backward")}

@@ -358,8 +358,8 @@ def check_derivatives(program: Program, gradients: list) -> bool:
     curvature = second(exact, *arguments)
     bend = spread(curvature, [second(one, *arguments) for one in rough], max(blur))
 
-    for name, one, other, error in zip(program.inputs, gradients, gradient, blur, strict=True):
-        near(f"gradient of {name}, beside that in float64", one, other, eps * error)
+    for name, one, other, blurred in zip(program.inputs, gradients, gradient, blur, strict=True):
+        near(f"gradient of {name}, beside that in float64", one, other, eps * blurred)
 
     certain = True
     for i, (name, array) in enumerate(zip(program.inputs, arguments, strict=True)):
@@ -373,19 +373,19 @@ def check_derivatives(program: Program, gradients: list) -> bool:
         certain &= judged(what, gradient[i], numbers, doubt)
 
     expected = float(inner(gradient, directions))
-    error = float(inner(blur, directions))
     slope = jvp(exact, arguments, directions)[1]
-    near("derivative along a direction, forward beside reverse", slope, expected, EXACT * error)
+    allowed = EXACT * float(inner(blur, directions))
+    near("derivative along a direction, forward beside reverse", slope, expected, allowed)
 
     def moved(t: float) -> float:
         there = [x + t * v for x, v in zip(arguments, directions, strict=True)]
         with numpy.errstate(all="ignore"):  # where the step leaves the domain of a rule
             return float(inner(first(exact, *there), directions))
 
-    number, doubt = derivative(moved, 0.0, moved(0.0), EXACT, EXACT**0.25 / 2)
-    doubt += EXACT * float(inner(bend, directions))
+    number, error = derivative(moved, 0.0, moved(0.0), EXACT, EXACT**0.25 / 2)
+    error += EXACT * float(inner(bend, directions))
     what = "second derivative along a direction, reverse beside numerical"
-    certain &= judged(what, float(inner(curvature, directions)), number, doubt)
+    certain &= judged(what, float(inner(curvature, directions)), number, error)
 
     both = hvp(exact, arguments, directions)
     ways = {
@@ -393,15 +393,15 @@ def check_derivatives(program: Program, gradients: list) -> bool:
         "forward over reverse": jvp(lambda *x: first(exact, *x), arguments, directions)[1],
     }
     for way, found in ways.items():
-        for name, one, other, error in zip(program.inputs, found, curvature, bend, strict=True):
+        for name, one, other, doubts in zip(program.inputs, found, curvature, bend, strict=True):
             what = f"second derivative by {name} along a direction, {way} beside reverse twice"
-            near(what, one, other, EXACT * error)
+            near(what, one, other, EXACT * doubts)
     return certain
 
 
 def precision(program: Program) -> float:
     """Return the coarsest precision in which anything is computed."""
-    known = [*program.trace(*program.arguments).values()]
+    known: list[Any] = [*program.trace(*program.arguments).values()]
     for step in program.steps:
         known += [one for one in step.operands if isinstance(one, numpy.ndarray)]
         known += [numpy.empty((), one) for one in step.params.values()

@@ -171,12 +171,12 @@ def parameter(draw: Callable, means: Parameter, rule: Rule, shape: tuple[int, ..
         case Parameter.AXES:
             by_place = {axis % ndim: axis for axis in reducible}
             several = st.lists(st.sampled_from(reducible), unique_by=lambda a: a % ndim).map(tuple)
-            options = [several if reducible else st.just(())]
+            ways: list[Any] = [several if reducible else st.just(())]
             if reducible:
-                options.append(st.sampled_from(reducible))
+                ways.append(st.sampled_from(reducible))
             if len(by_place) == ndim:
-                options.append(st.none())
-            return draw(st.one_of(options))
+                ways.append(st.none())
+            return draw(st.one_of(ways))
         case Parameter.NEW_AXIS:
             return draw(st.integers(-ndim - 1, ndim))
         case Parameter.UNIT_AXES:
