@@ -20,9 +20,7 @@ def main(folder: Path) -> int:
     inside = set(zipfile.ZipFile(wheel).namelist())
     top = {name.partition("/")[0] for name in inside if ".dist-info/" not in name}
     faults = [f"the wheel lacks {name}" for name in sorted(NEEDED - inside)]
-    faults += [
-        f"the wheel would install {name!r} at the top" for name in sorted(top - TOP)
-    ]
+    faults += [f"the wheel would install {name!r} at the top" for name in sorted(top - TOP)]
     with tarfile.open(sdist) as archive:
         source = {name.partition("/")[2] for name in archive.getnames()}
     for name in ("LICENSE", "README.md", "pyproject.toml", "models/digits.npz", "viz/__init__.py"):
@@ -30,7 +28,10 @@ def main(folder: Path) -> int:
             faults.append(f"the sdist lacks {name}")
     for path in (wheel, sdist):
         print(f"{path.stat().st_size / 1e6:5.2f} MB  {path.name}")
-    print("\n".join(faults) or "all that belongs in them, and nothing at the top but tinygraph and its pytest plugin")
+    print(
+        "\n".join(faults)
+        or "all that belongs in them, and nothing at the top but tinygraph and its pytest plugin"
+    )
     return int(bool(faults))
 
 
