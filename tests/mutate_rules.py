@@ -450,7 +450,9 @@ def verdict(mutant: Mutant) -> int:
     status = pytest.main(
         [*options, "--hypothesis-profile=mutants", *TESTS], plugins=[Concerned(mutant.rules)]
     )
-    return 0 if status == pytest.ExitCode.OK else 1
+    # Tests that failed, or that could not even be collected; anything else says nothing.
+    caught = (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
+    return 0 if status == pytest.ExitCode.OK else 1 if status in caught else 10 + status
 
 
 # ---------------------------------------------------------------- the same, to the last bit
@@ -584,23 +586,14 @@ def main() -> int:
             print(*found, f"{len(found)} mutants", sep="\n")
             return 0
         everything = tuple({rule for one in found for rule in one.rules})
-        ((_, sound),) = verdicts([unchanged(CHAPTERS[0], everything)], 1)
-        if sound != "survived":
-            print("the tests are red without any change: mend that first")
-            return 1
-        return report(verdicts(found, options.jobs), Path(folder), began)
-
-
-def report(ends: Iterator[tuple[Mutant, str]], folder: Path, began: float) -> int:
-    """Print the survivors as they come, and the score; return the exit status."""
-    counts = Counter()
-    for mutant, end in ends:
-        if end == "survived":
-            reason = EQUIVALENT.get((mutant.owner, mutant.after))
-            said = differs(mutant, folder) if reason else "no test notices"
-            end = end if said else "equal"
-            print(f"{mutant}\n  {said or f'the same function: {reason}'}", flush=True)
-        counts[end] += 1
+        original = unchanged(CHAPTERS[0], everything)
+        counts: Counter = Counter()
+        if sound := green(original):
+            counts = report(verdicts(found, options.jobs), Path(folder))
+            sound = green(original)  # still: else what came in between says nothing
+    if not sound:
+        print("the tests are red without any change: mend that first")
+        return 1
     total = counts.total() - counts["refused"]
     print(
         f"{total} mutants ({counts['refused']} more were refused by the table): "
@@ -608,6 +601,25 @@ def report(ends: Iterator[tuple[Mutant, str]], folder: Path, began: float) -> in
         f"a rule, {counts['survived']} survived; {time.monotonic() - began:.0f} s"
     )
     return 1 if counts["survived"] or counts["equal"] > SHARE * total else 0
+
+
+def green(original: Mutant) -> bool:
+    """Whether all tests pass on what has not been changed."""
+    ((_, end),) = verdicts([original], 1)
+    return end == "survived"
+
+
+def report(ends: Iterator[tuple[Mutant, str]], folder: Path) -> Counter:
+    """Print the survivors as they come, and return how often each end was met."""
+    counts: Counter = Counter()
+    for mutant, end in ends:
+        if end == "survived":
+            reason = EQUIVALENT.get((mutant.owner, mutant.after))
+            said = differs(mutant, folder) if reason else "no test notices"
+            end = end if said else "equal"
+            print(f"{mutant}\n  {said or f'the same function: {reason}'}", flush=True)
+        counts[end] += 1
+    return counts
 
 
 if __name__ == "__main__":
