@@ -475,19 +475,26 @@ class Draft:
         self.inputs: dict[str, numpy.ndarray] = {}
         self.steps: list[Step] = []
         self.values: dict[str, numpy.ndarray] = {}
-        self.views: set[str] = set()  # which cannot be changed in place
+        self.views: set[str] = set()
+        self.recorded: set[str] = set()  # what an input goes into
         self.scope: str | None = None
 
     # ---- steps
 
     def attempt(self, rule: Rule) -> None:
         """Add a rule with all that it needs before and after it, or nothing."""
-        before = dict(self.inputs), list(self.steps), dict(self.values), set(self.views)
+        before = (
+            dict(self.inputs),
+            list(self.steps),
+            dict(self.values),
+            set(self.views),
+            set(self.recorded),
+        )
         try:
             self.scope = self.draw(st.sampled_from(SCOPES))
             self.apply(rule)
         except Unfit:
-            self.inputs, self.steps, self.values, self.views = before
+            self.inputs, self.steps, self.values, self.views, self.recorded = before
 
     def apply(self, rule: Rule) -> None:
         """Add a rule on operands of its domain, and tame its result."""
@@ -517,8 +524,9 @@ class Draft:
             in_place
             and rule in IN_PLACE
             and isinstance(first, str)
-            and first not in self.inputs
-            and first not in self.views
+            # A view would not change the variable that it shows; and of what no input goes into,
+            # a graph has only the values that it read: after a change it could not be replayed.
+            and first in self.recorded - self.views - self.inputs.keys()
             and values.shape == self.values[first].shape
             and self.draw(st.booleans())
         ):
@@ -526,6 +534,10 @@ class Draft:
             values = self.computed(made)
         elif RULES[rule].view:
             self.views.add(made.target)
+        if RULES[rule].differentiable and any(
+            one in self.recorded for one in operands if isinstance(one, str)
+        ):
+            self.recorded.add(made.target)
         self.steps.append(made)
         self.values[made.target] = values
         return made.target
@@ -615,6 +627,7 @@ class Draft:
             return array
         name = f"x{len(self.inputs)}"
         self.inputs[name] = self.values[name] = array
+        self.recorded.add(name)
         return name
 
     def broadcast(self, domains: list[Domain]) -> list:
@@ -688,7 +701,7 @@ def lies_in(domain: Domain, values: Any) -> bool:
 def fits(function: numpy.ufunc, a: tuple, b: tuple) -> bool:
     """Whether operands of two shapes can be given to a function of NumPy."""
     try:
-        function(numpy.empty(a), numpy.empty(b))
+        function(numpy.zeros(a), numpy.zeros(b))
     except ValueError:
         return False
     return True
