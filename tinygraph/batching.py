@@ -12,9 +12,9 @@ from typing import Any
 from numpy import ndarray
 
 from .errors import BoundsError, GraphError
-from .reverse import Call, as_tensor, outermost
+from .reverse import Call, as_tensor
 from .rules import Parameter, Rule, Shapes
-from .tensor import Tensor, Wrapped, apply, wrap
+from .tensor import Tensor, Wrapped, apply, innermost, wrap
 
 
 class Varying:
@@ -65,7 +65,7 @@ class Batch:
         if self.mine(x):
             return x._inside.parts[0]
         x = as_tensor(x)
-        if outermost((x,), self.level) is not None:
+        if innermost((x,), self.level) is not None:
 
             def examples(inside: Tensor) -> Tensor:
                 whole = self.whole(inside)
@@ -127,7 +127,7 @@ class Batched(Wrapped):
 
 def batched(level: int, size: int, examples: Tensor) -> Tensor:
     """Return one example that stands for all; wrappings of higher levels stay outside."""
-    higher = outermost((examples,), level)
+    higher = innermost((examples,), level)
     if higher is not None:
 
         def make(inside: Tensor) -> Tensor:

@@ -11,13 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy
-
 from .errors import DTypeError
-from .reverse import Call, as_tensor, outermost
+from .reverse import Call, as_tensor, zeros
 from .rules import Kind, Rule
 from .tape import MODES
-from .tensor import Tensor, Wrapped, apply, wrap
+from .tensor import Tensor, Wrapped, apply, innermost, wrap
 
 
 class Tangent:
@@ -98,7 +96,7 @@ class Dual(Wrapped):
 
 def dual(level: int, primal: Tensor, tangent: Tensor) -> Tensor:
     """Return a value with a tangent; wrappings of higher levels stay outside."""
-    higher = outermost((primal, tangent), level)
+    higher = innermost((primal, tangent), level)
     if higher is not None:
         return higher.rewrap(partial(dual, level), primal, tangent)
     result: Any = wrap(primal._data, primal._node)
@@ -112,11 +110,6 @@ def levels(x: Any) -> set[int]:
     if not isinstance(x, Wrapped):
         return set()
     return {x._inside.level}.union(*map(levels, x._inside.parts))
-
-
-def zeros(like: Tensor) -> Tensor:
-    """Return zeros of the shape and dtype of a Tensor."""
-    return wrap(numpy.zeros(like.shape, like.dtype))
 
 
 # ---------------------------------------------------------------- tangents through one operation
@@ -142,9 +135,7 @@ def push(rule: Rule, primals: tuple, tangents: tuple, y: Tensor, params: dict) -
             parts.append(rule.evaluate(xp, i, tangents[i], primals, y, params))
         else:
             parts.append(transposed(rule, i, tangents[i], primals, y, params))
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
+    total = sum(parts[1:], start=parts[0])
     if total.dtype.kind == "c" and y.dtype.kind == "f":
         raise DTypeError(
             f"jvp: {rule.name} makes real numbers of complex ones, and derivatives through complex "

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from functools import update_wrapper, wraps
-from math import prod
 from typing import Any
 
 import numpy
@@ -13,7 +12,7 @@ from .rules import Kind, Rule, Shapes
 from .rules.table import REAL
 from .tape import MODES, Scope, modes
 from .tensor import Tensor, Wrapped, apply, wrap
-from .transforms import vmap
+from .transforms import cut, joined, vmap
 from .trees import flatten
 
 
@@ -136,19 +135,16 @@ class Layout:
 
     def unpack(self, packed: Tensor) -> Any:
         """Return what the function returned, with its floating point leaves from one array."""
-        leaves, start = list(self.others), 0
-        only = sum(part is not None for part in self.parts) == 1
-        for i, part in enumerate(self.parts):
-            if part is None:
-                continue
-            shape, dtype = part
-            if only:
-                leaves[i] = packed
-                break
-            size = prod(shape)
-            leaves[i] = packed[start : start + size].reshape(shape).astype(dtype)
-            start += size
-        return self.join(leaves)
+        parts = [part for part in self.parts if part is not None]
+        pieces = [packed]
+        if len(parts) != 1:
+            pieces = cut(packed, (shape for shape, _ in parts))
+            pieces = [one.astype(dtype) for one, (_, dtype) in zip(pieces, parts, strict=True)]
+        rest = iter(pieces)
+        return self.join(
+            other if part is None else next(rest)
+            for part, other in zip(self.parts, self.others, strict=True)
+        )
 
 
 def pack(out: Any) -> tuple[Tensor, Layout]:
@@ -159,11 +155,7 @@ def pack(out: Any) -> tuple[Tensor, Layout]:
     layout = Layout(leaves, join)
     if len(floating) == 1:
         return floating[0], layout
-    xp = Tensor._namespace
-    if not floating:
-        return xp.zeros((0,)), layout
-    dtype = numpy.result_type(*(one.dtype for one in floating))
-    return xp.concat([one.reshape(-1).astype(dtype) for one in floating]), layout
+    return joined(floating) if floating else wrap(numpy.zeros(0)), layout
 
 
 # ---------------------------------------------------------------- a gradient of one's own

@@ -12,7 +12,7 @@ import numpy
 from .errors import ArgumentError, DTypeError
 from .rules import RULES
 from .tape import MODES, Cell, Leaf, Node, Scope, modes, reachable
-from .tensor import NONE, Shared, Tensor, Wrapped, array_of, owned, walk_back, wrap
+from .tensor import NONE, Shared, Tensor, Wrapped, array_of, innermost, owned, walk_back, wrap
 from .trees import flatten, take
 
 
@@ -23,13 +23,6 @@ def as_tensor(x: Any) -> Tensor:
     if isinstance(x, Tensor):
         return x
     return wrap(array_of(float(x) if type(x) is int else x, copy=True))
-
-
-def outermost(several: Iterable[Tensor], level: int = 0) -> Any:
-    """Return what is inside the wrapping of the highest level, if that is above a level."""
-    found = [x._inside for x in several if isinstance(x, Wrapped)]
-    highest = max(found, key=lambda inside: inside.level, default=None)
-    return highest if highest is not None and highest.level > level else None
 
 
 def bottom(x: Tensor) -> Tensor:
@@ -73,9 +66,19 @@ def holds_tensors(*trees: Any) -> bool:
     return any(isinstance(one, Tensor) for one in flatten(trees)[0])
 
 
+def stays(x: Tensor, tensor: bool) -> bool:
+    """Whether to answer by a Tensor: one was given, or a transform outside needs the record."""
+    return tensor or x.requires_grad or isinstance(x, Wrapped)
+
+
 def answer(x: Tensor, tensor: bool) -> Any:
-    """Return an ndarray, unless a Tensor was given or a transform outside needs the record."""
-    return x if tensor or x.requires_grad or isinstance(x, Wrapped) else x.numpy()
+    """Return a Tensor if it has to be one, else an ndarray of the caller's own."""
+    return x if stays(x, tensor) else x.numpy()
+
+
+def zeros(like: Tensor) -> Tensor:
+    """Return zeros of the shape and dtype of a Tensor."""
+    return wrap(numpy.zeros(like.shape, like.dtype))
 
 
 class Call:
@@ -132,10 +135,12 @@ class Call:
             inside[place] = join(map(same, variables))
         self.linked = len(self.own) < len(self.variables)  # some argument has a graph outside
         self.tensors = holds_tensors(args, options)
-        with modes(recording=True, transforming=transforming or self.outside.transforming):
-            self.out = f(*inside, **options)
-        for leaf in self.own:
-            leaf.traced = False  # what leaks out of the call is nobody's variable any more
+        try:
+            with modes(recording=True, transforming=transforming or self.outside.transforming):
+                self.out = f(*inside, **options)
+        finally:
+            for leaf in self.own:
+                leaf.traced = False  # what leaks out of the call is nobody's variable any more
 
     def variable(self, x: Any, place: int) -> Tensor:
         """Return a Tensor to differentiate by, with the values of an argument.
@@ -213,7 +218,7 @@ class Call:
         release: bool = False,
     ) -> list[Tensor | None]:
         """Return the gradients that arrive at variables from seeds at results."""
-        wrapped = outermost((*results, *variables))
+        wrapped = innermost((*results, *variables))
         if wrapped is not None:
             return wrapped.pull(self, results, seeds, variables)
         sown: dict[Any, Tensor] = {}
@@ -245,9 +250,9 @@ class Call:
         pulled = self.pull(results, seeds, self.variables, release)
         for one, variable, given in zip(pulled, self.variables, self.given, strict=True):
             if one is None:
-                one = wrap(numpy.zeros(variable.shape, variable.dtype))
-            keep = isinstance(given, Tensor) or one.requires_grad or isinstance(one, Wrapped)
-            answers.append(one if keep else one._data)  # nobody else has it
+                one = zeros(variable)
+            # What arrived is nobody else's, so that an array need not be copied.
+            answers.append(one if stays(one, isinstance(given, Tensor)) else one._data)
         rest = iter(answers)
         return tuple(join(take(rest, count)) for count, join in self.trees)
 

@@ -1,6 +1,8 @@
 """Tensor: an array that may be recorded, and the way an operation records itself."""
 
 import warnings
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -272,15 +274,11 @@ class Tensor:
 
         def __getattr__(self, name: str) -> Any: ...
 
-        __add__ = __radd__ = __iadd__ = __sub__ = __rsub__ = __isub__ = __mul__ = __rmul__ = (
-            ATTACHED
-        )
-        __imul__ = __truediv__ = __rtruediv__ = __itruediv__ = __matmul__ = __rmatmul__ = ATTACHED
-        __imatmul__ = __pow__ = __rpow__ = __ipow__ = __and__ = __rand__ = __or__ = __ror__ = (
-            ATTACHED
-        )
-        __xor__ = __rxor__ = __lt__ = __le__ = __gt__ = __ge__ = __neg__ = __pos__ = ATTACHED
-        __abs__ = __invert__ = __getitem__ = ATTACHED
+        __add__ = __radd__ = __iadd__ = __sub__ = __rsub__ = __isub__ = __mul__ = ATTACHED
+        __rmul__ = __imul__ = __truediv__ = __rtruediv__ = __itruediv__ = __matmul__ = ATTACHED
+        __rmatmul__ = __imatmul__ = __pow__ = __rpow__ = __ipow__ = __and__ = __rand__ = ATTACHED
+        __or__ = __ror__ = __xor__ = __rxor__ = __lt__ = __le__ = __gt__ = __ge__ = ATTACHED
+        __neg__ = __pos__ = __abs__ = __invert__ = __getitem__ = ATTACHED
 
     def __init__(
         self,
@@ -625,7 +623,7 @@ class Tensor:
             self._inside = result._inside
         return self
 
-    # ---- ndarray's methods; namespace.py adds those that have a rule
+    # ---- axes, copies; methods.py and operators.py put in the rest
 
     @property
     def T(self) -> "Tensor":
@@ -701,10 +699,15 @@ class Wrapped(Tensor):
         )
 
 
+def innermost(several: Iterable, above: int = 0) -> Any:
+    """Return what is inside the wrapping of the highest level, if that is above a level."""
+    found = [x._inside for x in several if isinstance(x, Wrapped) and x._inside.level > above]
+    return max(found, key=attrgetter("level"), default=None)
+
+
 def interpret(rule: Rule, operands: tuple, params: dict) -> Tensor:
     """Give an operation to the innermost transform among its operands."""
-    wrapped = [x for x in operands if isinstance(x, Wrapped)]
-    return max(wrapped, key=lambda x: x._inside.level)._inside.apply(rule, operands, params)
+    return innermost(operands).apply(rule, operands, params)
 
 
 Shared.__name__ = Shared.__qualname__ = "Tensor"

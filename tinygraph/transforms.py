@@ -10,8 +10,8 @@ import numpy
 
 from .batching import Mapped, batched
 from .errors import ArgumentError, DTypeError, GraphError, ShapeError
-from .forward import dual, zeros
-from .reverse import Call, answer, as_tensor, holds_tensors
+from .forward import dual
+from .reverse import Call, answer, as_tensor, holds_tensors, stays, zeros
 from .tape import MODES, Cell, Leaf, modes, reachable
 from .tensor import Tensor, Wrapped, array_of, owned, walk_back, wrap
 from .trees import flatten, take
@@ -161,7 +161,7 @@ def gradients(result: Tensor, tensors: Iterable[Tensor]) -> list[numpy.ndarray]:
 # ---------------------------------------------------------------- any shape: vjp and jvp
 
 
-def tensors_of(name: str, tree: Any) -> tuple[list[Tensor], Callable]:
+def tensors_of(tree: Any) -> tuple[list[Tensor], Callable]:
     """Return what a function returned as Tensors, and what joins others like it."""
     leaves, join = flatten(tree)
     return [one if isinstance(one, Tensor) else wrap(array_of(one)) for one in leaves], join
@@ -219,7 +219,7 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
     (array(3.), array(2.))
     """
     call = Call("vjp", f, primals, {}, range(len(primals)))
-    results, _ = tensors_of("vjp", call.out)
+    results, _ = tensors_of(call.out)
     call.look(results)
 
     def pullback(g: Any) -> tuple:
@@ -273,7 +273,7 @@ def jvp(f: Callable, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
     level = MODES.get().level + 1
     with modes(level=level, recording=True, transforming=True):
         out = f(*join(map(partial(dual, level), values, directions)))
-    results, join = tensors_of("jvp", out)
+    results, join = tensors_of(out)
     split = [
         one._inside.parts
         if isinstance(one, Wrapped) and one._inside.level == level
@@ -315,7 +315,7 @@ def jacobian(f: Callable, argnums: int | tuple[int, ...] = 0) -> Callable:
     @wraps(f)
     def call(*args: Any, **options: Any) -> Any:
         done = Call("jacobian", f, args, options, argnums)
-        results, join = tensors_of("jacobian", done.out)
+        results, join = tensors_of(done.out)
         done.look(results)
         inputs, outputs = (
             sum(prod(one.shape) for one in several) for several in (done.variables, results)
@@ -348,13 +348,18 @@ def basis(tensors: list[Tensor]) -> list[Tensor]:
     return found
 
 
-def cut(stacked: Tensor, like: list[Tensor]) -> list[Tensor]:
-    """Cut what was stacked over a basis into a piece for each Tensor of the basis."""
+def joined(tensors: list[Tensor]) -> Tensor:
+    """Return the entries of some Tensors as one vector."""
+    return Tensor._namespace.concat([one.reshape(-1) for one in tensors])
+
+
+def cut(stacked: Tensor, shapes: Iterable[tuple[int, ...]]) -> list[Tensor]:
+    """Cut a Tensor along its first axis into a piece for each shape, whose entries lie there."""
     pieces, start = [], 0
-    for one in like:
-        piece = stacked[start : start + one.size]
-        pieces.append(piece.reshape(one.shape + stacked.shape[1:]))
-        start += one.size
+    for shape in shapes:
+        stop = start + prod(shape)
+        pieces.append(stacked[start:stop].reshape(shape + stacked.shape[1:]))
+        start = stop
     return pieces
 
 
@@ -368,8 +373,9 @@ def backwards(call: Call, results: list[Tensor]) -> list[list[Tensor]]:
             for one, variable in zip(found, call.variables, strict=True)
         ]
 
+    shapes = [one.shape for one in results]
     stacked = vmap(pulled)(*basis(results))
-    return [list(row) for row in zip(*(cut(one, results) for one in stacked), strict=True)]
+    return [list(row) for row in zip(*(cut(one, shapes) for one in stacked), strict=True)]
 
 
 def forwards(
@@ -388,8 +394,9 @@ def forwards(
     def along(*directions: Tensor) -> Any:
         return jvp(moved, tuple(values), directions)[1]
 
+    shapes = [one.shape for one in values]
     return [
-        [last_axes_first(one, x.ndim) for one, x in zip(cut(stacked, values), values, strict=True)]
+        [last_axes_first(one, x.ndim) for one, x in zip(cut(stacked, shapes), values, strict=True)]
         for stacked in vmap(along)(*basis(values))
     ]
 
@@ -517,16 +524,13 @@ def vmap(f: Callable, in_axes: Any = 0, out_axes: int = 0) -> Callable:
             raise ArgumentError("vmap: there is nothing to map over: every in_axes is None.")
         map_of_all = Mapped(level, size)
         with modes(level=level, transforming=True, batches=(*now.batches, map_of_all)):
-            results, join = tensors_of("vmap", f(*inside, **options))
+            results, join = tensors_of(f(*inside, **options))
             whole = [map_of_all.spread(one)._inside.parts[0] for one in results]
         tensors = holds_tensors(args, options)
         moved = [moved_axis(one, 0, out_axes) for one in whole]
         seen: set[int] = set()
-        return join(
-            one if tensors or one.requires_grad or isinstance(one, Wrapped)
-            else owned(one._data, seen)  # made by an operation: only a view may be shared
-            for one in moved
-        )  # fmt: skip
+        # An operation has made them: of an array, only a view may be shared.
+        return join(one if stays(one, tensors) else owned(one._data, seen) for one in moved)
 
     return call
 
@@ -569,21 +573,18 @@ def ravel_pytree(tree: Any) -> tuple[Any, Callable]:
     leaves, join = flatten(tree)
     tensors = [as_tensor(one) for one in leaves]
     given = holds_tensors(tree)
-    if tensors:
-        vector = Tensor._namespace.concat([one.reshape(-1) for one in tensors])
-    else:
-        vector = wrap(numpy.zeros(0))
-    size = sum(one.size for one in tensors)
+    vector = joined(tensors) if tensors else wrap(numpy.zeros(0))
+    size = vector.size
 
     def unravel(vector: Any) -> Any:
         flat = as_tensor(vector)
         if flat.shape != (size,):
             raise ShapeError(f"unravel: a vector of shape {(size,)} is wanted, not {flat.shape}.")
-        parts, start = [], 0
-        for one in tensors:
-            part = flat[start : start + one.size].reshape(one.shape)
-            start += one.size
-            parts.append(part if part.dtype == one.dtype else part.astype(one.dtype))
+        pieces = cut(flat, (one.shape for one in tensors))
+        parts = (
+            part if part.dtype == one.dtype else part.astype(one.dtype)
+            for part, one in zip(pieces, tensors, strict=True)
+        )  # fmt: skip
         return join(answer(one, isinstance(vector, Tensor)) for one in parts)
 
     return answer(vector, given), unravel

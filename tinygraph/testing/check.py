@@ -10,8 +10,8 @@ from ..namespace import asarray, tensor
 from ..tensor import Tensor
 from ..transforms import grad, jvp
 from ..trees import flatten
-from .comparison import EXACT, Case, Subject, Tolerances, beside_exact, compare
-from .diagnosis import explain, lengths, not_finite, repeats
+from .comparison import EXACT, Case, Subject, Tolerances, beside_exact, compare, weights
+from .diagnosis import lengths, not_finite, repeats, report
 
 MODES = ("rev", "fwd")  # the ways to differentiate
 
@@ -185,11 +185,6 @@ def too_coarse(
     return report(beside_exact(coarse, exact, named, tolerances, "derivative 1 by ", subject))
 
 
-def report(cases: Iterable[Case]) -> str:
-    """Return what is wrong with those that did not pass."""
-    return "\n\n".join(case.report(explain(case)) for case in cases if not case.passed)
-
-
 # ---------------------------------------------------------------- a function of arrays to a number
 
 
@@ -237,17 +232,11 @@ def weighted(f: Callable) -> Callable:
             if part.dtype.kind == "f":
                 key = (i, part.shape, part.dtype)
                 if key not in known:
-                    rng = numpy.random.default_rng(i)
-                    weights = rng.uniform(0.5, 1.5, part.shape)
-                    weights *= rng.choice([-1.0, 1.0], part.shape)
-                    known[key] = tensor(weights, dtype=part.dtype)
+                    known[key] = tensor(weights(part.shape, i), dtype=part.dtype)
                 sums.append((part * known[key]).sum())
         if not sums:
             raise DTypeError("check_grads: the function returned nothing of a real floating dtype.")
-        result = sums[0]
-        for one in sums[1:]:
-            result = result + one
-        return result
+        return sum(sums[1:], start=sums[0])
 
     return total
 

@@ -100,6 +100,12 @@ class Case:
         return self.measured & ~self.vague
 
     @property
+    def allowance(self) -> tuple[float, float]:
+        """What is allowed beside the numerical error: the tolerances, or their defaults."""
+        rtol, atol = self.tolerances
+        return EXACT**0.5 if rtol is None else rtol, EXACT**0.5 / 100 if atol is None else atol
+
+    @property
     def wrong(self) -> numpy.ndarray:
         """The entries known to be wrong."""
         return self.differs(self.analytic)
@@ -120,9 +126,7 @@ class Case:
 
     def differs(self, gradient: numpy.ndarray) -> numpy.ndarray:
         """Return where a gradient differs from the numerical one by more than its error."""
-        rtol, atol = self.tolerances
-        rtol = EXACT**0.5 if rtol is None else rtol
-        atol = EXACT**0.5 / 100 if atol is None else atol
+        rtol, atol = self.allowance
         largest = max(self.largest(gradient), self.largest(self.numerical))
         allowed = SAFETY * self.error + rtol * numpy.abs(self.numerical)
         if numpy.isfinite(self.value):
@@ -167,6 +171,12 @@ class Case:
         if len(found) > SHOWN:
             lines.append(f"and {len(found) - SHOWN} more")
         return "\n".join(lines)
+
+
+def weights(shape: tuple[int, ...], seed: int) -> numpy.ndarray:
+    """Return fixed random weights of both signs, by which no error is likely to cancel or hide."""
+    rng = numpy.random.default_rng(seed)
+    return rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
 
 
 def beside_exact(
@@ -361,9 +371,7 @@ def excess(case: Case, f: Callable, direction: numpy.ndarray) -> float:
     expected = float((case.analytic * direction).sum())
     if not error <= BLUR * max(abs(slope), abs(expected), case.value, EXACT**0.5):
         return numpy.inf  # a kink: let the entries tell
-    rtol, atol = case.tolerances
-    rtol = EXACT**0.5 if rtol is None else rtol
-    atol = EXACT**0.5 / 100 if atol is None else atol
+    rtol, atol = case.allowance
     allowed = SAFETY * error + rtol * abs(slope) + atol * case.largest(case.analytic)
     return abs(expected - slope) / allowed if allowed else float(expected != slope)
 

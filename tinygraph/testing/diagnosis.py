@@ -6,7 +6,7 @@ of a layer they change one thing between forward and backward, and see whether t
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,11 @@ def explain(case: Case) -> str:
         if text := diagnosis(case):
             return text
     return "no simple relation between the two was found."
+
+
+def report(cases: Iterable[Case]) -> str:
+    """Return what is wrong with those that did not pass, and why."""
+    return "\n\n".join(case.report(explain(case)) for case in cases if not case.passed)
 
 
 # ---------------------------------------------------------------- before anything is compared

@@ -9,8 +9,8 @@ import numpy
 
 from ..errors import ArgumentError, DTypeError, GradientError
 from ..trees import flatten
-from .comparison import Case, Subject, Tolerances, beside_exact, compare
-from .diagnosis import explain, lengths, mended, not_finite, repeats
+from .comparison import Case, Subject, Tolerances, beside_exact, compare, weights
+from .diagnosis import lengths, mended, not_finite, repeats, report
 from .numerical import number
 
 
@@ -174,7 +174,7 @@ def coarse_faults(
     """Return a report of gradients in a narrow dtype that are not those in float64."""
     arrays = {name: arrays[name] for name in subject.gradients}
     cases = beside_exact(coarse, subject.gradients, arrays, tolerances, f"{what}: d", subject)
-    return "\n\n".join(case.report(explain(case)) for case in cases if not case.passed)
+    return report(cases)
 
 
 def faults(
@@ -242,7 +242,7 @@ def faults(
         for name, one in subject.gradients.items() if one is None
     ]  # fmt: skip
     cases = [measured(name, one) for name, one in subject.gradients.items() if one is not None]
-    return "\n\n".join([*unset, *(case.report(explain(case)) for case in cases if not case.passed)])
+    return "\n\n".join(filter(None, [*unset, report(cases)]))
 
 
 # ---------------------------------------------------------------- layers and nets of the book
@@ -302,9 +302,7 @@ class Layer:
             for name, one in before.items()
             if name != "x" and is_floating(one) and getattr(layer, name) is one
         }
-        rng = numpy.random.default_rng(0)
-        weights = rng.uniform(0.5, 1.5, self.out.shape) * rng.choice([-1.0, 1.0], self.out.shape)
-        self.upstream = weights.astype(self.out.dtype)
+        self.upstream = weights(self.out.shape, 0).astype(self.out.dtype)
         self.returned: dict[str, Any] = {}  # by layers inside this one
 
     def output(self, x: numpy.ndarray) -> numpy.ndarray:

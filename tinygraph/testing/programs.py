@@ -141,10 +141,7 @@ class Program:
     def total(self, variables: dict[str, Tensor]) -> Tensor:
         """Return the value, of what `trace` returned."""
         sums = [weighted(variables[name]) for name in self.results]
-        value = sums[0]
-        for one in sums[1:]:
-            value = value + one
-        return value
+        return sum(sums[1:], start=sums[0])
 
     def __call__(self, *arguments: Any) -> Tensor:
         """Return the value for some arguments."""
