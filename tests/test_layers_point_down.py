@@ -15,6 +15,7 @@ LAYERS = [
     "tinygraph.errors",
     "tinygraph.rules",
     "tinygraph.tape",
+    "tinygraph.replay",
     "tinygraph.arrays",
     "tinygraph.tensor",
     "tinygraph.namespace",

@@ -10,7 +10,7 @@ from tinygraph.errors import ArgumentError, BoundsError, DTypeError, GraphError,
 from tinygraph.models import TwoLayerNet, by_hand
 from tinygraph.models.data import load_mnist
 from tinygraph.models.layers import Affine, SoftmaxWithLoss
-from tinygraph.tape import replay
+from tinygraph.replay import replay
 from tinygraph.testing import numerical_gradient
 from tinygraph.viz import to_dot
 

@@ -11,10 +11,10 @@ from hypothesis.extra import numpy as hnp
 
 import tinygraph as tg
 from tinygraph import namespace
+from tinygraph.replay import replay
 from tinygraph.rules import RULES, Domain, Kind, Parameter, Rule, Shapes
 from tinygraph.rules import rule as enter
 from tinygraph.rules.indexing import is_basic, scatter_add
-from tinygraph.tape import replay
 from tinygraph.testing import check_grads
 from tinygraph.testing.strategies import arguments, differentiable
 

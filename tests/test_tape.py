@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import tinygraph as tg
+from tinygraph.replay import replay
 from tinygraph.rules import RULES
-from tinygraph.tape import Leaf, Node, operands, reachable, replay
+from tinygraph.tape import Leaf, Node, operands, reachable
 from tinygraph.tensor import apply
 
 

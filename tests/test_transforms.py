@@ -259,3 +259,21 @@ def test_record_names_arguments_and_records_what_needs_no_gradient():
     assert not result.requires_grad
     with pytest.raises(tg.ArgumentError, match="missing"):
         record(f, ())
+
+
+def test_a_recorded_walk_says_what_its_operations_belong_to():
+    x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    loss = tg.tanh(x).sum()
+    loss.name = "L"
+    loss.backward(create_graph=True)
+    assert x.grad.name == "∂L/∂x"
+    assert x.grad._node.scope.name == "backward of tanh"
+    assert x.grad._node.scope.parent is None  # each region by itself, not inside the one before
+
+
+def test_a_gradient_that_the_walk_did_not_make_keeps_its_name():
+    x = tg.tensor(2.0, requires_grad=True, name="x")
+    seed = tg.tensor(3.0, requires_grad=True) * 1
+    (x + 1).backward(seed, create_graph=True)
+    assert seed.name is None
+    assert x.grad.name is None

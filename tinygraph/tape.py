@@ -1,4 +1,4 @@
-"""The tape: what was made from what, the walk back over it, and the replay forwards.
+"""The tape: what was made from what, and the walk back over it.
 
 A tape is not a list that somebody keeps. Each recorded result points at a `Node`, a node at the
 nodes of its operands, and a node's position is greater than theirs. Walking what a result reaches
@@ -27,6 +27,12 @@ class Scope:
     def __init__(self, name: str, parent: "Scope | None"):
         self.name = name
         self.parent = parent
+
+
+class Backward(Scope):
+    """The region of what a recorded walk back computed for one node."""
+
+    __slots__ = ()
 
 
 class Cell:
@@ -182,7 +188,7 @@ class modes(ContextDecorator):
     def _recreate_cm(self) -> "modes":  # for each call of a decorated function
         return modes(**self.changes)
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Modes:
         now = MODES.get()
         then = Modes(
             now.recording, now.everything, now.transforming, now.scope, now.level, now.batches
@@ -190,6 +196,7 @@ class modes(ContextDecorator):
         for name, value in self.changes.items():
             setattr(then, name, value)
         self.token = MODES.set(then)
+        return then
 
     def __exit__(self, *error: object) -> None:
         MODES.reset(self.token)
@@ -237,9 +244,9 @@ class scope(modes):
     def _recreate_cm(self) -> "scope":
         return scope(self.name)
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Modes:
         self.changes = {"scope": Scope(self.name, MODES.get().scope)}
-        super().__enter__()
+        return super().__enter__()
 
 
 # ---------------------------------------------------------------- order
@@ -384,35 +391,3 @@ def describe(node: Any) -> str:
     """Name a node for a message."""
     label = node.plan.rule.name if node.plan is not None else "a leaf"
     return f"{label} {node.name!r}" if node.name else label
-
-
-# ---------------------------------------------------------------- replay
-
-
-def replay(roots: Iterable[Any], xp: Any) -> dict:
-    """Run the recorded rules again, from the leaves, and return the array at every node.
-
-    The arrays are the recorded ones to the last bit. Nothing is recorded and no gradient changes.
-
-    Raises
-    ------
-    GraphError
-        If a leaf has been given other values since; it is named.
-    """
-    values: dict[Any, Any] = {}
-    for node in reversed(reachable(roots, links=operands)):
-        if node.plan is None:
-            if node.data is None:
-                raise GraphError(
-                    f"replay: {node.name or 'a leaf'!r} of shape {node.shape} has been given new "
-                    "values since this graph was recorded. Record the graph again."
-                )
-            values[node] = node.data
-        else:
-            arrays = tuple(
-                values[one] if type(one) is Node or type(one) is Leaf else one
-                for one in node.inputs
-            )
-            result, _ = node.plan.rule.run(xp, arrays, node.params)
-            values[node] = numpy.asarray(result) if xp is numpy else result
-    return values

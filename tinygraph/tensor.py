@@ -18,7 +18,7 @@ from .errors import (
     explain,
 )
 from .rules import Rule
-from .tape import MODES, Cell, Leaf, Node, describe, modes, pull_back, reachable
+from .tape import MODES, Backward, Cell, Leaf, Node, describe, modes, pull_back, reachable
 
 SCALARS = frozenset({bool, int, float, complex})
 MISTAKES = (ValueError, TypeError, IndexError)  # what array libraries raise for bad operands
@@ -746,12 +746,32 @@ def walk_back(
     """Walk a graph back from Tensors at its results: on arrays, or where needed on Tensors."""
     where = {"wanted": wanted, "targets": targets}
     if record:
-        with modes(recording=True):
-            return pull_back(seeds, order, Tensor._namespace, lift=lift, release=False, **where)
+        with modes(recording=True) as now:
+            outer = now.scope
+
+            def lifted(node: Node) -> tuple:
+                now.scope = Backward(f"backward of {describe(node)}", outer)
+                return lift(node)
+
+            arrived = pull_back(
+                seeds, order, Tensor._namespace, lift=lifted, release=False, **where
+            )
+        if len(seeds) == 1:
+            label(next(iter(seeds)), arrived)
+        return arrived
     if all(type(seed) is Tensor and not seed.requires_grad for seed in seeds.values()):
         arrays = {node: seed._data for node, seed in seeds.items()}
         return pull_back(arrays, order, numpy, release=release, **where)
     return pull_back(seeds, order, Tensor._namespace, lift=bare, release=release, **where)
+
+
+def label(root: Any, arrived: dict) -> None:
+    """Name the gradients that a recorded walk computed, where both ends have a name."""
+    name = root.name or ("out" if root.shape else "loss")
+    for node, gradient in arrived.items():
+        made = gradient._node
+        if node.name and made is not None and isinstance(made.scope, Backward):
+            made.name = made.name or f"∂{name}/∂{node.name}"
 
 
 def bare(node: Node) -> tuple:

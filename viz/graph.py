@@ -50,7 +50,11 @@ class Region:
 
 @dataclass(eq=False)
 class Box:
-    """One node of the picture: its lines are pairs of weight ("name", "text", "mute") and text."""
+    """One node of the picture.
+
+    Its lines are pairs of weight ("name", "text", "mute") and text; `nodes` is what it stands for
+    on the tape, nothing for a result.
+    """
 
     id: str
     role: str
@@ -58,6 +62,7 @@ class Box:
     sentence: str
     region: Region
     spine: bool
+    nodes: tuple[Any, ...] = ()
 
 
 @dataclass(eq=False)
@@ -427,7 +432,8 @@ def read(title: str, results: list[tuple[str, Tensor]], direction: str | None = 
             weight, text = lines.pop()
             lines.append((weight, f"{text} {node.dtype}"))
         sentence = sentence_of(node, role)
-        boxes[node] = Box(f"n{len(boxes)}", role, lines, sentence, region, node in on_spine)
+        main = node in on_spine
+        boxes[node] = Box(f"n{len(boxes)}", role, lines, sentence, region, main, (node,))
     arrows = [arrow for node in made for arrow in arrows_into(node, boxes, onward, horizontal)]
 
     shown = []  # results are not on the tape: they are drawn besides
