@@ -23,6 +23,7 @@ def to_dot(
     obj: Tensor | dict[str, Tensor] | Callable,
     *,
     args: tuple = (),
+    style: str = "structure",
     direction: str | None = None,
     title: str | None = None,
     legend: bool = True,
@@ -38,6 +39,8 @@ def to_dot(
         What to draw: a result, several results under their names, or what a function returns.
     args : tuple
         Example arguments to call the function with.
+    style : {"structure"}
+        What the picture shows.
     direction : {"LR", "TB"}, optional
         From left to right or from top to bottom; by default the former for small graphs.
     title : str, optional
@@ -60,41 +63,39 @@ def to_dot(
     >>> "multiply × 3" in to_dot(x * 3).source
     True
     """
+    if style not in STYLES:
+        raise ArgumentError(f"to_dot: style {style!r} is not one of {', '.join(STYLES)}.")
     if direction not in (None, "LR", "TB"):
         raise ArgumentError(f"to_dot: direction {direction!r} is neither 'LR' nor 'TB'.")
     name, results = _results(obj, args)
-    return draw(read(name if title is None else str(title), results, direction), legend=legend)
+    picture = read(name if title is None else str(title), results, direction)
+    return STYLES[style](picture, legend=legend)
 
 
 def render(
     obj: Tensor | dict[str, Tensor] | Callable,
     path: str | os.PathLike,
     *,
-    args: tuple = (),
     style: str = "structure",
     timeout: float | None = TIMEOUT,
-    direction: str | None = None,
-    title: str | None = None,
-    legend: bool = True,
+    **options: Any,
 ) -> str | os.PathLike:
     """Draw a graph into a file, written whole or not at all, and return its path.
 
     Parameters
     ----------
-    obj, args, direction, title, legend
+    obj, style, **options
         As for `to_dot`.
     path : str or path
         Its ending says what to write: ``.svg``, ``.png``, ``.dot``, or ``.pdf``, which needs
         Graphviz's own program.
-    style : {"structure"}
-        What the picture shows.
     timeout : float, optional
         Seconds that the layout may take; None for no limit.
 
     Raises
     ------
     ArgumentError
-        If the ending or the style is unknown.
+        If the ending is unknown, or an option makes no sense.
     MissingDependencyError
         If there is no program for the layout.
     GraphError
@@ -118,9 +119,7 @@ def render(
     if kind not in ("dot", *FORMATS):
         endings = ", ".join(f".{one}" for one in ("dot", *FORMATS))
         raise ArgumentError(f"render: {str(path)!r} does not end with one of {endings}.")
-    if style not in STYLES:
-        raise ArgumentError(f"render: style {style!r} is not one of {', '.join(STYLES)}.")
-    drawing = to_dot(obj, args=args, direction=direction, title=title, legend=legend)
+    drawing = to_dot(obj, style=style, **options)
     content: Any = drawing.source.encode()
     if kind != "dot":
         content = drawing.pipe(kind, timeout=timeout)

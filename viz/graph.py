@@ -53,7 +53,8 @@ class Box:
     """One node of the picture.
 
     Its lines are pairs of weight ("name", "text", "mute") and text; `nodes` is what it stands for
-    on the tape, nothing for a result.
+    on the tape, nothing for a result. `bad` are lines about what is wrong here, and `fault` says
+    that it went wrong here first.
     """
 
     id: str
@@ -63,6 +64,8 @@ class Box:
     region: Region
     spine: bool
     nodes: tuple[Any, ...] = ()
+    bad: list[str] = field(default_factory=list)
+    fault: bool = False
 
 
 @dataclass(eq=False)
@@ -70,7 +73,8 @@ class Arrow:
     """One operand on its way to the operation that reads it.
 
     `mark` is the operand's place where the picture has to say it; `stretched` are the lines about
-    a broadcast, if there is one.
+    a broadcast, if there is one. `bad` says what is wrong with what flows over it, and `flow`
+    ("forward" or "back") which way that goes.
     """
 
     tail: Box
@@ -81,6 +85,8 @@ class Arrow:
     sentence: str
     mark: str = ""
     stretched: tuple[str, ...] = ()
+    bad: str = ""
+    flow: str = ""
 
     @property
     def id(self) -> str:
