@@ -9,13 +9,13 @@ from tinygraph.errors import ArgumentError, DTypeError
 from tinygraph.tensor import Tensor
 from tinygraph.transforms import record
 
+from . import structure, textbook
 from .engine import FORMATS, TIMEOUT, Drawing, write
 from .graph import read
-from .structure import draw
 
 __all__ = ["render", "to_dot"]
 
-STYLES = {"structure": draw}
+STYLES = {"structure": structure.draw, "textbook": textbook.draw}
 TAKEN = "a Tensor, a dict of Tensors, or a function with args=(example, arguments)"
 
 
@@ -39,8 +39,9 @@ def to_dot(
         What to draw: a result, several results under their names, or what a function returns.
     args : tuple
         Example arguments to call the function with.
-    style : {"structure"}
-        What the picture shows.
+    style : {"structure", "textbook"}
+        The operations with their shapes; or circles, with the values above the lines between them
+        and the gradients below, for graphs of at most 30 operations.
     direction : {"LR", "TB"}, optional
         From left to right or from top to bottom; by default the former for small graphs.
     title : str, optional

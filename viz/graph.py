@@ -168,17 +168,23 @@ def written(rule: Rule, parts: list[str]) -> str:
     return f"{rule.name}({', '.join(parts)})"
 
 
-def heading(node: Node) -> str:
-    """Name an operation, with the numbers among its operands written into it."""
+def sign_of(node: Node) -> str:
+    """Write an operation by its sign, with the numbers among its operands."""
     rule, inputs = node.plan.rule, node.inputs
     numbers = [number(one) for one in inputs if not is_array(one)]
     if not numbers:
+        return rule.symbol
+    if is_infix(rule, len(inputs)) and (rule.commutative or is_array(inputs[0])):
+        return f"{rule.symbol} {numbers[0]}"
+    return written(rule, ["·" if is_array(one) else number(one) for one in inputs])
+
+
+def heading(node: Node) -> str:
+    """Name an operation, with the numbers among its operands written into it."""
+    rule, inputs = node.plan.rule, node.inputs
+    if all(map(is_array, inputs)):
         return rule.name
-    infix = is_infix(rule, len(inputs))
-    if infix and (rule.commutative or is_array(inputs[0])):
-        return f"{rule.name} {rule.symbol} {numbers[0]}"
-    text = written(rule, ["·" if is_array(one) else number(one) for one in inputs])
-    return f"{rule.name} {text}" if infix else text
+    return f"{rule.name} {sign_of(node)}" if is_infix(rule, len(inputs)) else sign_of(node)
 
 
 def setting(name: str, meaning: Parameter, value: Any) -> str:
@@ -198,6 +204,17 @@ def setting(name: str, meaning: Parameter, value: Any) -> str:
     if isinstance(value, tuple):
         name = "axes"
     return f"{name} {value}".replace("-", "−")
+
+
+def settings_of(node: Node) -> str:
+    """Write all parameters of an operation that are not its defaults."""
+    rule = node.plan.rule
+    texts = [
+        setting(key, rule.parameters[key], value)
+        for key, value in node.params.items()
+        if not (key in rule.defaults and rule.defaults[key] is value) and key in rule.parameters
+    ]
+    return short(", ".join(filter(None, texts)))
 
 
 def index_text(part: Any) -> str:
@@ -315,13 +332,8 @@ def op_lines(node: Node, scope: str, result: bool) -> list[tuple[str, str]]:
     lines.append(("text", text if result or not name else f"{name} = {text}"))
     if needs_order(node) and all(names := operand_names(node)):
         lines.append(("mute", short(written(rule, names))))
-    settings = [
-        setting(key, rule.parameters[key], value)
-        for key, value in node.params.items()
-        if not (key in rule.defaults and rule.defaults[key] is value) and key in rule.parameters
-    ]
-    if any(settings):
-        lines.append(("mute", short(", ".join(filter(None, settings)))))
+    if settings := settings_of(node):
+        lines.append(("mute", settings))
     return [*lines, ("mute", shape_text(node.shape))]
 
 

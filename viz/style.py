@@ -26,12 +26,18 @@ PALETTE = {
     "odd scope": ("#e9edf3", "#222a35"),
     "scope border": ("#98a3b2", "#4d5a6b"),
     "broadcast": ("#00695c", "#4fd1bd"),
+    "gradient": ("#b3400a", "#ff9a61"),
+    "bad": ("#ffd9d9", "#571a1f"),
+    "bad border": ("#b00020", "#ff7b87"),
 }
 LIGHT = {name: light for name, (light, _) in PALETTE.items()}
 FONT = "Arial"  # one name: from a list the two engines would pick fonts of different widths
 FONTS = "Arial, 'Liberation Sans', Arimo, Helvetica, sans-serif"  # for the finished SVG
 CROWDED = 400  # boxes above which the layout is given less time to straighten lines
 
+GRAPH = {"bgcolor": LIGHT["bg"], "pad": ".25", "nodesep": ".32", "ranksep": ".42",
+         "labelloc": "t", "labeljust": "l", "fontname": FONT, "fontsize": "11",
+         "fontcolor": LIGHT["ink"]}  # fmt: skip
 NODE = {"fontname": FONT, "fontsize": "11", "margin": "0.13,0.06", "height": ".36", "width": ".5",
         "fontcolor": LIGHT["ink"]}  # fmt: skip
 EDGE = {"fontname": FONT, "fontsize": "9", "arrowsize": ".65", "penwidth": "1.1",
@@ -79,37 +85,54 @@ def table(rows: list[str], spacing: int = 0, padding: int = 0) -> str:
     )
 
 
+def line(box: Box, weight: str, text: str) -> str:
+    """Write one line of a box."""
+    colour, size = ("mute" if weight == "mute" else "ink"), SIZES[weight]
+    if box.role == "result":
+        colour = "result text"
+    elif box.role == "view" and weight == "text":
+        colour, size = "mute", 10
+    return font(text, size, colour, weight == "name")
+
+
+def stack(lines: list[str], space: int = 2) -> str:
+    """Write lines below each other as a label; Graphviz would set them a little high."""
+    rows = [f'<td height="{space}"></td>', *(f"<td>{one}</td>" for one in lines)]
+    return f"<{table(rows)}>"
+
+
 def label(box: Box) -> str:
     """Write the lines of a box below each other."""
-    rows = [SPACE]  # Graphviz sets HTML labels a little high
-    for weight, text in box.lines:
-        colour, size = ("mute" if weight == "mute" else "ink"), SIZES[weight]
-        if box.role == "result":
-            colour = "result text"
-        elif box.role == "view" and weight == "text":
-            colour, size = "mute", 10
-        rows.append(f"<td>{font(text, size, colour, weight == 'name')}</td>")
-    return f"<{table(rows)}>"
+    return stack([line(box, weight, text) for weight, text in box.lines])
 
 
 def title(picture: Picture, legend: bool) -> str:
     """Write the head of a picture: what it is, how much of it, what its signs mean."""
-    rows = [
+    lines = [
         font(short(picture.title), 13, "ink", bold=True),
         font(picture.caption, 9, "mute"),
     ]
-    if legend:
-        rows.append(table(["".join(_legend(picture))], spacing=4))
+    return head(lines, signs(picture, ROLES) if legend else [])
+
+
+def head(lines: list[str], signs: list[str]) -> str:
+    """Write lines below each other, and the legend below them."""
+    rows = [*lines, table(["".join(signs)], spacing=4)] if signs else lines
     return "<{}>".format(table([f'<td align="left">{row}</td>' for row in rows], padding=1))
 
 
-def _legend(picture: Picture):
+def signs(picture: Picture, roles: dict[str, str]) -> list[str]:
+    """Write what the signs in a picture mean, of those that occur."""
+    return [*_signs(picture, roles)]
+
+
+def _signs(picture: Picture, roles: dict[str, str]):
     present = {box.role for box in picture.boxes}
-    for role, word in ROLES.items():
+    for role, word in roles.items():
         if role not in present:
             continue
         if role == "view":
-            yield _note(word, "mute")
+            yield note(word, "mute")
             continue
         border = "result" if role == "result" else f"{role} border"
         width = 2 if role == "param" else 1
@@ -119,12 +142,13 @@ def _legend(picture: Picture):
             f'cellpadding="3">{font(word, 8, "result text" if role == "result" else "ink")}</td>'
         )
     if not all(arrow.gradient for arrow in picture.arrows):
-        yield _note("– – no gradient", "mute")
+        yield note("– – no gradient", "mute")
     if any(arrow.stretched for arrow in picture.arrows):
-        yield _note("—< broadcast", "broadcast")
+        yield note("—< broadcast", "broadcast")
 
 
-def _note(text: str, colour: str) -> str:
+def note(text: str, colour: str) -> str:
+    """Write a cell of the legend that is text alone."""
     return f'<td border="0" cellpadding="3">{font(text, 8, colour)}</td>'
 
 
@@ -134,9 +158,7 @@ def _note(text: str, colour: str) -> str:
 def graph(picture: Picture, legend: bool) -> dict[str, str]:
     """Return the attributes of the whole picture."""
     attributes = {
-        "rankdir": "LR" if picture.horizontal else "TB", "bgcolor": LIGHT["bg"], "pad": ".25",
-        "nodesep": ".32", "ranksep": ".42", "labelloc": "t", "labeljust": "l", "fontname": FONT,
-        "fontsize": "11", "fontcolor": LIGHT["ink"], "label": title(picture, legend),
+        **GRAPH, "rankdir": "LR" if picture.horizontal else "TB", "label": title(picture, legend),
     }  # fmt: skip
     if len(picture.boxes) > CROWDED:
         attributes["nslimit"] = "1"
