@@ -73,8 +73,8 @@ class Arrow:
     """One operand on its way to the operation that reads it.
 
     `mark` is the operand's place where the picture has to say it; `stretched` are the lines about
-    a broadcast, if there is one. `bad` says what is wrong with what flows over it, and `flow`
-    ("forward" or "back") which way that goes.
+    a broadcast, if there is one. `bad` says what is wrong with the values that flow "forward" over
+    it, and with the gradients that flow "back".
     """
 
     tail: Box
@@ -85,8 +85,7 @@ class Arrow:
     sentence: str
     mark: str = ""
     stretched: tuple[str, ...] = ()
-    bad: str = ""
-    flow: str = ""
+    bad: dict[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -101,7 +100,10 @@ class Arrow:
 
 @dataclass(eq=False)
 class Picture:
-    """All that is drawn, in the order of the tape."""
+    """All that is drawn, in the order of the tape.
+
+    `roots` are the results on the tape, and `notes` what the head says besides.
+    """
 
     title: str
     caption: str
@@ -111,6 +113,8 @@ class Picture:
     boxes: list[Box]
     arrows: list[Arrow]
     regions: list[Region]
+    roots: list[Any]
+    notes: list[str] = field(default_factory=list)
 
 
 # ---------------------------------------------------------------- text
@@ -411,7 +415,12 @@ def broadcast_lines(node: Node, slot: int, gradient: bool, horizontal: bool) -> 
 # ---------------------------------------------------------------- the whole
 
 
-def read(title: str, results: list[tuple[str, Tensor]], direction: str | None = None) -> Picture:
+def read(
+    title: str,
+    results: list[tuple[str, Tensor]],
+    direction: str | None = None,
+    besides: Iterable[Leaf] = (),
+) -> Picture:
     """Describe what the results reach.
 
     Parameters
@@ -422,9 +431,11 @@ def read(title: str, results: list[tuple[str, Tensor]], direction: str | None = 
         What is drawn at the end of it.
     direction : {"LR", "TB"}, optional
         By default left to right where that is not too long.
+    besides : iterable of Leaf
+        What is drawn although the results do not reach it.
     """
     roots = [tensor._node or Leaf(tensor.data, Cell()) for _, tensor in results]
-    nodes = tape_order(roots)
+    nodes = [*tape_order(roots), *besides]
     made = [node for node in nodes if node.plan is not None]
     horizontal = direction == "LR" or (direction is None and len(made) <= WIDE)
     majority = Counter(str(node.dtype) for node in nodes).most_common(1)[0][0]
@@ -469,7 +480,7 @@ def read(title: str, results: list[tuple[str, Tensor]], direction: str | None = 
     caption = caption_of(nodes, len(made), majority)
     return Picture(
         plain(title), caption, summary_of(caption, made), horizontal, regions.outside,
-        everything, arrows, regions.drawn,
+        everything, arrows, regions.drawn, roots,
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ class Numbers:
     """
 
     def __init__(self, picture: Picture):
-        roots = [arrow.tail.nodes[0] for arrow in picture.arrows if arrow.head.role == "result"]
+        roots = picture.roots
         self.gradients: dict[Any, Any] = {}
         self.contributions: dict[tuple[Any, int], Any] = {}
         with numpy.errstate(all="ignore"):
