@@ -1,7 +1,7 @@
 """Compare tinygraph's pictures with those of its peers: ``python docs/compare_pictures.py``.
 
-It prints the table of docs/comparison.md, and with ``--pictures FOLDER`` it draws the network with
-each library's own drawing function. It needs Graphviz's program and what
+It prints the table of docs/comparison.md, or, with ``--pictures``, draws the network into
+docs/pictures/peers with each library's own drawing function. It needs Graphviz's program and what
 ``pip install "tinygraph-autograd[demo,peers]"`` installs. Whatever can fail or never end runs in a
 process of its own.
 """
@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+PICTURES = Path(__file__).resolve().parent / "pictures" / "peers"
 LIMIT = 120  # seconds that a process may take
 ONE_SHAPE = r"(\d+ x )?\((\d+,? ?)*\)"  # torchview counts equal ones
 SHAPES = f"{ONE_SHAPE}(, {ONE_SHAPE})*"
@@ -142,6 +143,7 @@ class Library:
 
     drawings: ClassVar[dict[str, dict[str, Any]]] = {"": {}}
     every_operation: ClassVar[dict[str, Any]] = {}  # the options to draw them all
+    pictured: ClassVar[dict[str, Any]] = {}  # the options of the picture on the page
 
 
 class Tinygraph(Library):
@@ -293,6 +295,7 @@ class MyGrad(Library):
         "": {}, "`dims`": {"dims": True}, "`sum_stats`": {"sum_stats": True},
         "no `names`": {"names": None},
     }  # fmt: skip
+    pictured: ClassVar = {"dims": True}
 
     def __init__(self):
         import mygrad
@@ -559,9 +562,9 @@ def task_doublings(library: Library) -> str:
     return f"{time.perf_counter() - start:.2g} s"
 
 
-def task_picture(library: Library, path: str, options: str = "{}") -> bool:
+def task_picture(library: Library, path: str) -> bool:
     """Draw the network and say whether there is a file."""
-    library.picture(*library.network(), Path(path), **json.loads(options))
+    library.picture(*library.network(), Path(path), **library.pictured)
     return Path(path).exists()
 
 
@@ -618,10 +621,21 @@ def column(name: str) -> dict[str, str]:
     return rows
 
 
+def draw_peers() -> None:
+    """Draw the pictures of the page, with as few colours as they need."""
+    from PIL import Image  # which matplotlib brings
+
+    for name in LIBRARIES.keys() - {"Tinygraph"}:
+        path = PICTURES / f"{name.lower()}.png"
+        ask(name, task_picture, str(path))
+        with Image.open(path) as picture:
+            picture.convert("RGB").quantize(16).save(path, optimize=True)
+
+
 def main() -> None:
     """Print the table, or do one task of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw the network here")
+    parser.add_argument("--pictures", action="store_true", help="draw the pictures of the page")
     parser.add_argument("--task", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.task:
@@ -629,10 +643,7 @@ def main() -> None:
         print("\n" + json.dumps(TASKS[task](LIBRARIES[name](), *arguments)))
         return
     if options.pictures:
-        options.pictures.mkdir(parents=True, exist_ok=True)
-        for name in LIBRARIES:
-            path = options.pictures.resolve() / f"{name.lower()}.png"
-            print(f"{path.name}: {ask(name, task_picture, str(path))}")
+        draw_peers()
         return
     columns = {name: column(name) for name in LIBRARIES}
     heads = [f"{one.distribution} {version(one.distribution)}" for one in LIBRARIES.values()]
