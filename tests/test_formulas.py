@@ -58,7 +58,7 @@ def known_of(rule, operands, params):
 
 def reduced(function):
     """Return a reduction that takes its parameters as a formula writes them."""
-    return lambda a, axis, keepdims=False: function(a, axis=axis, keepdims=keepdims)
+    return lambda a, axis=None, keepdims=False: function(a, axis=axis, keepdims=keepdims)
 
 
 def computed(rule, text, known):
