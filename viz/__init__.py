@@ -9,9 +9,10 @@ from tinygraph.errors import ArgumentError, DTypeError
 from tinygraph.tensor import Tensor
 from tinygraph.transforms import record
 
-from . import structure, textbook
+from . import diagnosis, structure, textbook
 from .engine import FORMATS, TIMEOUT, Drawing, write
 from .graph import read
+from .numbers import Numbers
 
 __all__ = ["render", "to_dot"]
 
@@ -27,6 +28,8 @@ def to_dot(
     direction: str | None = None,
     title: str | None = None,
     legend: bool = True,
+    check: bool = False,
+    params: Any = None,
 ) -> Drawing:
     """Return the picture of a graph, as a `graphviz.Digraph` that can be changed.
 
@@ -48,6 +51,11 @@ def to_dot(
         By default the name of the function or of the results.
     legend : bool
         Whether to say what the signs mean.
+    check : bool
+        Whether to compute values and gradients again, and to say what is wrong with them: where
+        they stop being finite, gradients that are missing, zero, vanish or explode, dead relus.
+    params : dict of Tensor, or a model with such a dict as its ``params``, optional
+        Parameters that have to get a gradient; with ``check=True`` those that get none are shown.
 
     Raises
     ------
@@ -68,8 +76,16 @@ def to_dot(
         raise ArgumentError(f"to_dot: style {style!r} is not one of {', '.join(STYLES)}.")
     if direction not in (None, "LR", "TB"):
         raise ArgumentError(f"to_dot: direction {direction!r} is neither 'LR' nor 'TB'.")
+    if params is not None and not check:
+        raise ArgumentError("to_dot: params are parameters to check; pass check=True as well.")
+    wanted = diagnosis.named(params)
     name, results = _results(obj, args)
-    picture = read(name if title is None else str(title), results, direction)
+    besides = diagnosis.unreached(wanted, [tensor for _, tensor in results]) if wanted else []
+    picture = read(name if title is None else str(title), results, direction, besides)
+    if check:
+        fault = diagnosis.annotate(picture, Numbers(picture), wanted)
+        if fault and title is None:
+            picture.title = fault
     return STYLES[style](picture, legend=legend)
 
 

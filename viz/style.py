@@ -4,6 +4,8 @@ Two channels, and never colour alone: the shape of a box is its role, the line o
 whether a gradient flows back along it.
 """
 
+from collections.abc import Iterable
+
 from .graph import ROLES, Arrow, Box, Picture, Region, short
 
 # Light and dark. Each hexadecimal number occurs once, since an SVG turns dark by number.
@@ -57,6 +59,8 @@ LOOKS = {
     "view": {"shape": "none", "margin": "0.06,0.02", "width": "0", "height": "0"},
     "result": _box("result", "result", "1.2", peripheries="2"),
 }
+BAD = {"color": LIGHT["bad border"], "penwidth": "3"}
+FAULT = {**BAD, "style": "filled,diagonals", "fillcolor": LIGHT["bad"], "margin": "0.2,0.09"}
 SIZES = {"name": 11, "text": 11, "mute": 9}
 SPACE = '<td height="2"></td>'
 
@@ -95,15 +99,17 @@ def line(box: Box, weight: str, text: str) -> str:
     return font(text, size, colour, weight == "name")
 
 
-def stack(lines: list[str], space: int = 2) -> str:
+def stack(lines: list[str], space: int = 2, bad: Iterable[str] = ()) -> str:
     """Write lines below each other as a label; Graphviz would set them a little high."""
     rows = [f'<td height="{space}"></td>', *(f"<td>{one}</td>" for one in lines)]
+    if wrong := [f"<td>{font(one, 9, 'bad border', bold=True)}</td>" for one in bad]:
+        rows += ['<td height="3"></td>', *wrong]
     return f"<{table(rows)}>"
 
 
 def label(box: Box) -> str:
     """Write the lines of a box below each other."""
-    return stack([line(box, weight, text) for weight, text in box.lines])
+    return stack([line(box, weight, text) for weight, text in box.lines], bad=box.bad)
 
 
 def title(picture: Picture, legend: bool) -> str:
@@ -111,6 +117,7 @@ def title(picture: Picture, legend: bool) -> str:
     lines = [
         font(short(picture.title), 13, "ink", bold=True),
         font(picture.caption, 9, "mute"),
+        *(font(note, 9, "bad border", bold=True) for note in picture.notes),
     ]
     return head(lines, signs(picture, ROLES) if legend else [])
 
@@ -140,6 +147,11 @@ def _signs(picture: Picture, roles: dict[str, str]):
         yield (
             f'<td bgcolor="{LIGHT[role]}" color="{LIGHT[border]}" border="{width}"{dots} '
             f'cellpadding="3">{font(word, 8, "result text" if role == "result" else "ink")}</td>'
+        )
+    if any(box.fault for box in picture.boxes):
+        yield (
+            f'<td bgcolor="{LIGHT["bad"]}" color="{LIGHT["bad border"]}" border="3" '
+            f'cellpadding="3">{font("first fault", 8, "ink")}</td>'
         )
     if not all(arrow.gradient for arrow in picture.arrows):
         yield note("– – no gradient", "mute")
@@ -179,7 +191,10 @@ def region(one: Region) -> dict[str, str]:
 def node(box: Box) -> dict[str, str]:
     """Return the attributes of a box."""
     spine = {"group": "spine"} if box.spine else {}
-    return {"id": box.id, "class": box.role, "label": label(box), **spine, **LOOKS[box.role]}
+    kind = f"{box.role} fault" if box.fault else box.role
+    wrong = FAULT if box.fault else BAD if box.bad else {}
+    looks = {**LOOKS[box.role], **wrong}
+    return {"id": box.id, "class": kind, "label": label(box), **spine, **looks}
 
 
 def edge(arrow: Arrow) -> dict[str, str]:
@@ -196,6 +211,11 @@ def edge(arrow: Arrow) -> dict[str, str]:
             "color": LIGHT["broadcast"], "penwidth": "1.6", "arrowhead": "crow", "arrowsize": ".7",
         }  # fmt: skip
         lines += [font(line, 9, "broadcast") for line in arrow.stretched]
+    if arrow.bad:
+        attributes |= {"color": LIGHT["bad border"], "penwidth": "2.4"}
+        lines += [font(line, 9, "bad border", bold=True) for line in arrow.bad.values()]
+        if "back" in arrow.bad:  # it points the way that the bad numbers go
+            attributes["dir"] = "both" if arrow.stretched or "forward" in arrow.bad else "back"
     if lines:
         # The spaces make up for guesses of the width, the last row keeps the text off the line.
         rows = [f'<td align="left">&#160;&#160;{line}&#160;&#160;</td>' for line in lines]
