@@ -102,7 +102,8 @@ class Arrow:
 class Picture:
     """All that is drawn, in the order of the tape.
 
-    `roots` are the results on the tape, and `notes` what the head says besides.
+    `roots` are the results on the tape, `direction` is what was asked for, and `notes` what the
+    head says besides.
     """
 
     title: str
@@ -114,6 +115,7 @@ class Picture:
     arrows: list[Arrow]
     regions: list[Region]
     roots: list[Any]
+    direction: str | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -480,7 +482,7 @@ def read(
     caption = caption_of(nodes, len(made), majority)
     return Picture(
         plain(title), caption, summary_of(caption, made), horizontal, regions.outside,
-        everything, arrows, regions.drawn, roots,
+        everything, arrows, regions.drawn, roots, direction,
     )  # fmt: skip
 
 

@@ -15,7 +15,12 @@ from .numbers import Numbers
 MOST = 30  # operations; with more the numbers could not be read
 SMALL = 4  # rows and columns of an array that is written out
 SIDE = 18  # points beside an array, in which the arrow beside a gradient stands
+GAP = 4  # points between an array and the line, from top to bottom
+PAGE = 1100  # points that a picture from left to right may be wide
+NODE = 66  # points that an operation takes with the space around it
 SPACE = "\u00a0"
+WORDS = ("above", "below", "→", "←")
+WORDS_DOWN = ("left of", "right", "↓", "↑")
 ROLES = {"param": "variable", "input": "input", "const": "constant"}
 
 
@@ -28,12 +33,17 @@ def draw(picture: Picture, *, legend: bool = True, numbers: Numbers | None = Non
             f"{len(operations):,}. Draw a part of it, or use style='structure'."
         )
     numbers = numbers or Numbers(picture)
+    wires = [Wire(arrow, numbers) for arrow in picture.arrows]
+    horizontal = picture.direction == "LR"
+    if picture.direction is None:
+        lengths = rows(wires, horizontal=True)
+        horizontal = sum(lengths.values()) + NODE * len(lengths) <= PAGE
     drawing = Drawing(
         "tinygraph",
         format="svg",
         graph_attr={
-            **style.GRAPH, "rankdir": "LR", "nodesep": ".3", "ranksep": ".2",
-            "label": head(picture, numbers, legend),
+            **style.GRAPH, "rankdir": "LR" if horizontal else "TB", "nodesep": ".3",
+            "ranksep": ".2", "label": head(picture, numbers, legend, horizontal),
         },
         node_attr=style.NODE,
         edge_attr={**style.EDGE, "penwidth": "2"},
@@ -49,29 +59,31 @@ def draw(picture: Picture, *, legend: bool = True, numbers: Numbers | None = Non
         total = numbers.gradients.get(box.nodes[0]) if readers[box] > 1 else None
         shape = operation(box, total) if box.role in ("op", "view") else leaf(box, total)
         drawing.node(box.id, id=box.id, **{"class": box.role}, **shape)
-    wires = [Wire(arrow, numbers) for arrow in picture.arrows]
-    for wire, width in zip(wires, widths(wires), strict=True):
-        wire.draw(drawing, width)
+    lengths = rows(wires, horizontal)
+    for wire in wires:
+        wire.draw(drawing, lengths[wire.row], horizontal)
     return drawing
 
 
-def head(picture: Picture, numbers: Numbers, legend: bool) -> str:
-    """Write the title, what stands above and below the lines, and what the signs mean."""
+def head(picture: Picture, numbers: Numbers, legend: bool, horizontal: bool) -> str:
+    """Write the title, what stands beside the lines, and what the signs mean."""
     caption = picture.caption.replace(graph.ROLES["param"], ROLES["param"])
-    key = style.font("above the line: value →", 10, "ink")
+    order = "top to bottom" if horizontal else "left to right"
+    near, far, on, back = WORDS if horizontal else WORDS_DOWN
+    key = style.font(f"{near} the line: value {on}", 10, "ink")
     if numbers.changed:
         caption += f" · shapes for numbers: {numbers.missing}"
     elif numbers.missing:
         caption += f" · no gradients: {numbers.missing}"
     else:
         result = next(box for box in picture.boxes if box.role == "result")
-        below = f"below: ← gradient ∂{graph.short(result.lines[0][1])}/∂(value)"
-        key += style.font(f"{6 * SPACE}{below}", 10, "gradient")
+        gradient = f"{far}: {back} gradient ∂{graph.short(result.lines[0][1])}/∂(value)"
+        key += style.font(f"{6 * SPACE}{gradient}", 10, "gradient")
     signs = []
     if legend and len({box.role for box in picture.boxes} & set(ROLES)) > 1:
         signs = style.signs(picture, ROLES)
         if any(box.role == "op" and graph.needs_order(box.nodes[0]) for box in picture.boxes):
-            signs.append(style.note("operands from top to bottom", "mute"))
+            signs.append(style.note(f"operands from {order}", "mute"))
     title = style.font(graph.short(picture.title), 13, "ink", bold=True)
     return style.head([title, style.font(caption, 9, "mute"), key], signs)
 
@@ -143,8 +155,8 @@ class Block:
         """Return its width with columns of a width."""
         return even(len(self.texts[0]) * (column + 2) + (8 if self.matrix else 0))
 
-    def table(self, column: int = 0, side: str = "") -> str:
-        """Write it with columns of a width, and something before it that has its place after it."""
+    def table(self, column: int = 0) -> str:
+        """Write it with columns of a width."""
         alignment = "right" if self.matrix else "center"
         shape = f'align="{alignment}" width="{column or self.column}" height="{self.row}"'
         rows = [
@@ -152,14 +164,10 @@ class Block:
             for texts in self.texts
         ]
         if self.matrix:
-            bracket = f'<td rowspan="{len(rows)}" width="4" color="{style.LIGHT[self.colour]}"'
-            left, right = (
-                f'{bracket} border="1" sides="{sides}"></td>' for sides in ("LTB", "RTB")
+            bracket = (
+                f'<td rowspan="{len(rows)}" width="4" color="{style.LIGHT[self.colour]}" border'
             )
-            rows[0] = f"{left}{rows[0]}{right}"
-        if column:
-            place = f'<td rowspan="{len(rows)}" width="{SIDE}" align="right">'
-            rows[0] = f"{place}{side}</td>{rows[0]}{place}</td>"
+            rows[0] = f'{bracket}="1" sides="LTB"></td>{rows[0]}{bracket}="1" sides="RTB"></td>'
         return style.table(rows)
 
     def cell(self, text: str) -> str:
@@ -170,7 +178,7 @@ class Block:
 
 def entry(value: Any) -> str:
     """Write one entry of an array, an integer whole, other numbers with four digits."""
-    text = str(value.item()) if value.dtype.kind in "iub" else f"{value:.4g}"
+    text = str(value.item()) if value.dtype.kind in "iub" else f"{value + 0.0:.4g}"  # no −0
     return text.replace("-", "−")
 
 
@@ -195,7 +203,15 @@ def even(length: float) -> int:
 
 
 class Wire:
-    """What stands above and below one line, and how wide that is."""
+    """What stands on both sides of one line.
+
+    Attributes
+    ----------
+    row : int
+        How many lines there are from here to the result, by the longest way.
+    """
+
+    row = 0
 
     def __init__(self, arrow: Arrow, numbers: Numbers):
         self.arrow = arrow
@@ -205,74 +221,116 @@ class Wire:
             gradient = numbers.gradients.get(node)
         else:
             gradient = numbers.contributions.get((arrow.head.nodes[0], arrow.slot))
-        self.above = [] if value is None else [Block(value, "ink")]
-        self.below = [] if gradient is None else [Block(gradient, "gradient")]
-        self.captions = captions(arrow, value is None, gradient is None and not numbers.changed)
-        blocks = self.above + self.below
+        self.value = [] if value is None else [Block(value, "ink")]
+        self.gradient = [] if gradient is None else [Block(gradient, "gradient")]
+        waits = arrow.gradient and gradient is None and not numbers.changed
+        self.captions = captions(arrow, value is None, waits)
+        blocks = self.value + self.gradient
         self.column = max((one.column for one in blocks), default=0)
-        self.width = 2 * SIDE + max((one.width(self.column) for one in blocks), default=2 * SIDE)
+        self.widest = max((one.width(self.column) for one in blocks), default=2 * SIDE)
+        self.before = sum(one.height for one in self.value)
+        self.after = sum(one.height for one in self.gradient) + 12 * len(self.captions)
 
-    def draw(self, drawing: Drawing, width: int) -> None:
-        """Draw the line: a node of its own, for only a label has places above and below."""
-        arrow, column = self.arrow, self.column
-        # As much above as below, since Graphviz puts the middle of nodes on one height.
-        high = sum(one.height for one in self.above)
-        low = sum(one.height for one in self.below) + 12 * len(self.captions)
+    def length(self, horizontal: bool) -> int:
+        """Return how long the line has to be."""
+        return even(
+            2 * SIDE + self.widest if horizontal else max(self.before, self.after, 2 * SIDE)
+        )
+
+    def draw(self, drawing: Drawing, length: int, horizontal: bool) -> None:
+        """Draw the line: a node of its own, for only a label has places on both sides."""
+        arrow = self.arrow
         colour = "broadcast" if arrow.stretched else "line"
         colour = colour if arrow.gradient else "const border"
-        back = style.font(f"←{SPACE}", 11, "gradient")
-        rows = [
-            *blank(low - high),
-            *(f"<td>{one.table(column)}</td>" for one in self.above),
-            *blank(3),
-            segment(width, colour, arrow.gradient),
-            *blank(3),
-            *(f"<td>{one.table(column, back)}</td>" for one in self.below),
-            *(f'<td height="12">{text}</td>' for text in self.captions),
-            *blank(high - low),
-        ]
+        line = segment(length, colour, arrow.gradient, horizontal)
+        table = style.table(self.across(line, length) if horizontal else self.down(line, length))
         name = f"w_{arrow.tail.id}_{arrow.head.id}_{arrow.slot}"
         drawing.node(
-            name, f"<{style.table(rows)}>", id=name, shape="plain", width="0", height="0",
-            margin="0", **{"class": "wire"},
+            name, f"<{table}>", id=name, shape="plain", width="0", height="0", margin="0",
+            **{"class": "wire"},
         )  # fmt: skip
         drawing.sentences[name] = arrow.sentence
         look = {"color": style.LIGHT[colour], "weight": "12" if arrow.tail.role == "op" else "3"}
         if not arrow.gradient:
             look["style"] = "dashed"
         end = {"arrowhead": "crow", "arrowsize": ".8"} if arrow.stretched else {}
-        drawing.edge(arrow.tail.id, f"{name}:l:w", id=f"{arrow.id}_from", dir="none", **look)
-        drawing.edge(f"{name}:l:e", arrow.head.id, id=f"{arrow.id}_to", **look, **end)
+        into, out = ("w", "e") if horizontal else ("n", "s")
+        drawing.edge(arrow.tail.id, f"{name}:l:{into}", id=f"{arrow.id}_from", dir="none", **look)
+        drawing.edge(f"{name}:l:{out}", arrow.head.id, id=f"{arrow.id}_to", **look, **end)
+
+    def across(self, line: str, length: int) -> list[str]:
+        """Stack value, line, gradient and captions, with the line in the middle of the height."""
+
+        def centred(block: Block, sign: str) -> str:
+            margin = (length - block.width(self.column)) // 2
+            return f"<td>{beside(block.table(self.column), margin, sign, margin)}</td>"
+
+        return [
+            *blank(self.after - self.before),
+            *(centred(one, "") for one in self.value),
+            *blank(3),
+            line,
+            *blank(3),
+            *(centred(one, f"←{SPACE}") for one in self.gradient),
+            *(f'<td height="12">{style.font(*one)}</td>' for one in self.captions),
+            *blank(self.before - self.after),
+        ]
+
+    def down(self, line: str, length: int) -> list[str]:
+        """Set value, line, gradient with captions side by side, with the line in the middle."""
+        texts = [0.5 * size * len(text) for text, size, *_ in self.captions]
+        half = even(max([SIDE + self.widest, *texts]))
+
+        def filled(blocks: list[Block], before: int, sign: str, captions: list, high: int) -> str:
+            after = half - before
+            lines = [
+                beside(one.table(self.column), before, sign, after - one.width(self.column))
+                for one in blocks
+            ]
+            lines += [beside(style.font(*one), SIDE // 2, "", 0) for one in captions]
+            top = (length - max(self.before, self.after)) // 2
+            rows = [f'<td align="left">{one}</td>' for one in lines]
+            return style.table([*blank(top), *rows, *blank(length - top - high)])
+
+        width = self.value[0].width(self.column) if self.value else 0
+        left = filled(self.value, half - width - GAP, "", [], self.before)
+        right = filled(self.gradient, SIDE, f"↑{SPACE}", self.captions, self.after)
+        return [line.join(f'<td width="{half}">{side}</td>' for side in (left, right))]
 
 
-def widths(wires: list[Wire]) -> list[int]:
-    """Return how long the lines are that go as far from the result: those that stand in a row.
+def rows(wires: list[Wire], horizontal: bool) -> dict[int, int]:
+    """Find the row of each line, and return how long the lines of each row are.
 
-    Graphviz leaves a gap between an arrow and a node that is narrower than others of its row.
+    In a row all have the length of the longest: Graphviz leaves a gap between an arrow and a node
+    that is narrower than others beside it.
     """
     levels: dict[Box, int] = {}
     longest: dict[int, int] = {}
     for wire in reversed(wires):  # the readers of a value come after it
-        head, tail = wire.arrow.head, wire.arrow.tail
-        level = levels.setdefault(head, 0)
-        levels[tail] = max(levels.get(tail, 0), level + 1)
-        longest[level] = max(longest.get(level, 0), wire.width)
-    return [longest[levels[wire.arrow.head]] for wire in wires]
+        wire.row = levels.setdefault(wire.arrow.head, 0)
+        levels[wire.arrow.tail] = max(levels.get(wire.arrow.tail, 0), wire.row + 1)
+        longest[wire.row] = max(longest.get(wire.row, 0), wire.length(horizontal))
+    return longest
 
 
-def captions(arrow: Arrow, unknown: bool, waiting: bool) -> list[str]:
-    """Write what stands below a line besides the gradient: names, shapes, what is not yet there."""
+def captions(arrow: Arrow, unknown: bool, waits: bool) -> list[tuple]:
+    """Say what stands beside a line besides the gradient: names, shapes, what is not yet there."""
     node = arrow.tail.nodes[0]
-    lines = []
-    if arrow.gradient and waiting:
-        lines.append(style.font("← not yet", 9, "gradient"))
+    lines: list[tuple] = [("not yet", 9, "gradient")] if waits else []
     if node.plan is not None and node.name and arrow.head.role != "result":
-        lines.append(style.font(graph.short(graph.name_of(node)), 9, "mute", bold=True))
+        lines.append((graph.short(graph.name_of(node)), 9, "mute", True))
     if arrow.stretched:
-        lines += [style.font(line, 9, "broadcast") for line in arrow.stretched]
+        lines += [(line, 9, "broadcast") for line in arrow.stretched]
     elif node.shape or unknown:
-        lines.append(style.font(graph.shape_text(node.shape), 9, "mute"))
+        lines.append((graph.shape_text(node.shape), 9, "mute"))
     return lines
+
+
+def beside(table: str, before: int, sign: str, after: int) -> str:
+    """Put spaces on both sides of a table, and the arrow beside a gradient into the first."""
+    sign = style.font(sign, 11, "gradient") if sign else ""
+    cells = f'<td width="{before}" align="right">{sign}</td><td>{table}</td>'
+    return style.table([f'{cells}<td width="{after}"></td>'])
 
 
 def blank(height: int) -> list[str]:
@@ -280,11 +338,13 @@ def blank(height: int) -> list[str]:
     return [f'<td height="{height}"></td>'] if height > 0 else []
 
 
-def segment(width: int, colour: str, gradient: bool) -> str:
-    """Write the line as a row of the table, in dashes where no gradient flows."""
-    fill = f'height="2" bgcolor="{style.LIGHT[colour]}"'
+def segment(length: int, colour: str, gradient: bool, horizontal: bool) -> str:
+    """Write the line as a cell of the table, in dashes where no gradient flows."""
+    fill = f'bgcolor="{style.LIGHT[colour]}"'
+    size = 'width="{}" height="2"' if horizontal else 'width="2" height="{}"'
     if gradient:
-        return f'<td port="l" cellpadding="0" width="{width}" {fill}></td>'
-    dash, gap = f'<td width="5" {fill}></td>', '<td width="5" height="2"></td>'
-    dashes = gap.join([dash] * ceil(width / 10))
-    return f'<td port="l" cellpadding="0">{style.table([dashes])}</td>'
+        return f'<td port="l" cellpadding="0" {size.format(length)} {fill}></td>'
+    gap = f"<td {size.format(5)}></td>"
+    dashes = [gap if i % 2 else f"{gap[:4]}{fill} {gap[4:]}" for i in range(length // 5 | 1)]
+    rows = ["".join(dashes)] if horizontal else dashes
+    return f'<td port="l" cellpadding="0">{style.table(rows)}</td>'
