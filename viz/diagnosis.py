@@ -402,7 +402,7 @@ class _Check:
 
     def checked(self) -> str:
         """Say what is finite, if all that counts is."""
-        if self.live or self.counts["not finite"]:
+        if self.live or self.counts["not finite"] or self.counts["missing"]:
             return ""
         subject = "other values" if self.numbers.changed else "values"
         inside = ""

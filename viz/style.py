@@ -60,7 +60,8 @@ LOOKS = {
     "result": _box("result", "result", "1.2", peripheries="2"),
 }
 BAD = {"color": LIGHT["bad border"], "penwidth": "3"}
-FAULT = {**BAD, "style": "filled,diagonals", "fillcolor": LIGHT["bad"], "margin": "0.2,0.09"}
+FAULT = {**BAD, "style": "filled", "fillcolor": LIGHT["bad"], "margin": "0.2,0.09"}
+DIAGONALS = {"shape": "box", "style": "filled,diagonals"}  # shapes of another outline lose it
 SIZES = {"name": 11, "text": 11, "mute": 9}
 SPACE = '<td height="2"></td>'
 
@@ -192,8 +193,11 @@ def node(box: Box) -> dict[str, str]:
     """Return the attributes of a box."""
     spine = {"group": "spine"} if box.spine else {}
     kind = f"{box.role} fault" if box.fault else box.role
-    wrong = FAULT if box.fault else BAD if box.bad else {}
-    looks = {**LOOKS[box.role], **wrong}
+    looks = LOOKS[box.role]
+    if box.fault:
+        looks = {**looks, **FAULT, **(DIAGONALS if looks["shape"] in ("box", "none") else {})}
+    elif box.bad:
+        looks = {**looks, **BAD}
     return {"id": box.id, "class": kind, "label": label(box), **spine, **looks}
 
 
