@@ -477,6 +477,39 @@ def test_a_function_is_called_once_with_its_arguments():
     assert "<b>right</b>" in named.source
 
 
+class Model:
+    def __init__(self):
+        self.params = {"W": parameter((8, 3), "W")}
+
+    def predict(self, x):
+        return x @ self.params["W"]
+
+    def loss(self, x, t):
+        return tg.softmax_cross_entropy(self.predict(x), t)
+
+
+def test_a_model_is_drawn_by_the_method_that_takes_the_arguments():
+    x, t = BATCH
+    assert to_dot(Model(), args=(x, t)).source == to_dot(Model().loss, args=(x, t)).source
+    assert to_dot(Model(), args=(x,)).source == to_dot(Model().predict, args=(x,)).source
+    with pytest.raises(ArgumentError, match=r"Model has loss\(x, t\) and predict\(x\)"):
+        to_dot(Model())
+
+
+def test_a_recorded_walk_is_drawn_as_derivatives_of_what_it_belongs_to():
+    x = parameter(3, "x")
+    loss = tg.tanh(x).sum()
+    loss.name = "L"
+    loss.backward(create_graph=True)
+    drawn = picture(x.grad)
+    assert [region.name for region in drawn.regions] == ["backward of tanh"]
+    assert [box.region.name for box in drawn.boxes if box.role == "op"][1:] == 3 * [
+        "backward of tanh"
+    ]
+    squares = picture(tg.square(x.grad))
+    assert "∂L/∂x = multiply" in [text for one in lines(squares, "op") for text in one]
+
+
 def test_a_result_shows_its_value_and_its_name():
     x = parameter((), "x")
     assert lines(picture(x * 715), "result") == [["r0", "715"]]
@@ -498,7 +531,7 @@ def test_what_was_not_recorded_is_drawn_as_it_is():
 
 @pytest.mark.parametrize("obj", [1.0, None, np.ones(3), [1], {"a": 1}, "x"])
 def test_other_things_are_refused(obj):
-    with pytest.raises(DTypeError, match="a Tensor, a dict of Tensors, or a function"):
+    with pytest.raises(DTypeError, match="a Tensor, a dict of Tensors, a function with"):
         to_dot(obj)
 
 
@@ -584,28 +617,37 @@ def each_engine(request, monkeypatch, tmp_path):
         pytest.skip(f"{request.param} is not installed")
 
 
-@pytest.mark.parametrize("direction", ["LR", "TB"])
-def test_no_text_overlaps_and_nothing_is_cut_off(each_engine, direction):
-    svg = svg_of(to_dot(Net().loss, args=BATCH, direction=direction))
+def overlaps(svg):
+    """Return the texts of a picture that lie on another one, or outside."""
     left, top, width, height = map(float, svg.get("viewBox").split())
     (graph,) = (one for one in svg.iter() if one.get("id") == "graph0")
     dx, dy = map(float, re.search(r"translate\(([-\d.]+)[ ,]+([-\d.]+)\)", graph.get("transform"))
                  .groups())  # fmt: skip
-    boxes = []
+    boxes, found = [], []
     for one in svg.iter("{http://www.w3.org/2000/svg}text"):
-        text = "".join(one.itertext()).strip()
-        size = float(one.get("font-size"))
+        raw = "".join(one.itertext())
+        text, size = raw.strip(), float(one.get("font-size"))
         wide = 0.45 * size * len(text)  # letters of Arial are wider than this on average
         start = {"start": 0.0, "middle": 0.5, "end": 1.0}[one.get("text-anchor")]
         x, y = float(one.get("x")) - start * wide, float(one.get("y"))
+        x += 0.278 * size * (len(raw) - len(raw.lstrip()))
         if text:
             boxes.append((x, y - 0.7 * size, x + wide, y, text))
     assert len(boxes) > 35
     for i, (x0, y0, x1, y1, text) in enumerate(boxes):
-        assert left <= x0 + dx <= x1 + dx <= left + width, text
-        assert top <= y0 + dy <= y1 + dy <= top + height, text
+        if not (left <= x0 + dx <= x1 + dx <= left + width):
+            found.append(text)
+        if not (top <= y0 + dy <= y1 + dy <= top + height):
+            found.append(text)
         for u0, v0, u1, v1, other in boxes[:i]:
-            assert x1 <= u0 or u1 <= x0 or y1 <= v0 or v1 <= y0, (text, other)
+            if not (x1 <= u0 or u1 <= x0 or y1 <= v0 or v1 <= y0):
+                found.append((text, other))
+    return found
+
+
+@pytest.mark.parametrize("direction", ["LR", "TB"])
+def test_no_text_overlaps_and_nothing_is_cut_off(each_engine, direction):
+    assert not overlaps(svg_of(to_dot(Net().loss, args=BATCH, direction=direction)))
 
 
 def test_dark_mode_has_a_pair_for_each_colour(each_engine):

@@ -7,17 +7,17 @@ from typing import Any
 
 from tinygraph.errors import ArgumentError, DTypeError
 from tinygraph.tensor import Tensor
-from tinygraph.transforms import record
 
 from . import diagnosis, structure, textbook
 from .engine import FORMATS, TIMEOUT, Drawing, write
 from .graph import read
 from .numbers import Numbers
+from .page import write_page
+from .subjects import results_of
 
-__all__ = ["render", "to_dot"]
+__all__ = ["render", "to_dot", "to_html"]
 
 STYLES = {"structure": structure.draw, "textbook": textbook.draw}
-TAKEN = "a Tensor, a dict of Tensors, or a function with args=(example, arguments)"
 
 
 def to_dot(
@@ -38,8 +38,9 @@ def to_dot(
 
     Parameters
     ----------
-    obj : Tensor, dict of Tensor, or callable
-        What to draw: a result, several results under their names, or what a function returns.
+    obj : Tensor, dict of Tensor, callable or model
+        What to draw: a result, several results under their names, what a function returns, or the
+        loss (the prediction, if so many arguments fit that) of an object with `params`.
     args : tuple
         Example arguments to call the function with.
     style : {"structure", "textbook"}
@@ -79,21 +80,66 @@ def to_dot(
     if params is not None and not check:
         raise ArgumentError("to_dot: params are parameters to check; pass check=True as well.")
     wanted = diagnosis.named(params)
-    name, results = _results(obj, args)
+    name, results = results_of(obj, args)
     besides = diagnosis.unreached(wanted, [tensor for _, tensor in results]) if wanted else []
     picture = read(name if title is None else str(title), results, direction, besides)
     if check:
         fault = diagnosis.annotate(picture, Numbers(picture), wanted)
         if fault and title is None:
             picture.title = fault
-    return STYLES[style](picture, legend=legend)
+    drawing = STYLES[style](picture, legend=legend)
+    drawing.picture = picture
+    return drawing
+
+
+def to_html(
+    obj: Tensor | dict[str, Tensor] | Callable,
+    *,
+    style: str | None = None,
+    legend: bool = True,
+    timeout: float | None = TIMEOUT,
+    **options: Any,
+) -> str:
+    """Return a page that steps through a graph: forward, and back from a single number.
+
+    It is one file that loads nothing. Each step shows the formula of an operation and the array of
+    every name in it; values and gradients are computed again, and the graph stays as it is.
+
+    Parameters
+    ----------
+    obj, legend, **options
+        As for `to_dot`.
+    style : {"structure", "textbook"}, optional
+        The picture on the page; by default the textbook's where that has room for the numbers.
+    timeout : float, optional
+        Seconds that the layout may take; None for no limit.
+
+    Raises
+    ------
+    ArgumentError
+        If there are more than 500 operations, or an option makes no sense.
+    MissingDependencyError
+        If there is no program for the layout.
+    GraphError
+        If the layout fails or takes too long.
+
+    Examples
+    --------
+    >>> import tinygraph as tg
+    >>> from tinygraph.viz import to_html
+    >>> x = tg.tensor(2.0, requires_grad=True, name="x")
+    >>> to_html(x * x)[:15]
+    '<!doctype html>'
+    """
+    picture = to_dot(obj, style=style or "structure", **options).picture
+    return write_page(picture, style=style, legend=legend, timeout=timeout)
 
 
 def render(
     obj: Tensor | dict[str, Tensor] | Callable,
     path: str | os.PathLike,
     *,
-    style: str = "structure",
+    style: str | None = None,
     timeout: float | None = TIMEOUT,
     **options: Any,
 ) -> str | os.PathLike:
@@ -102,10 +148,10 @@ def render(
     Parameters
     ----------
     obj, style, **options
-        As for `to_dot`.
+        As for `to_dot`, or for a page as for `to_html`.
     path : str or path
-        Its ending says what to write: ``.svg``, ``.png``, ``.dot``, or ``.pdf``, which needs
-        Graphviz's own program.
+        Its ending says what to write: ``.svg``, ``.png``, ``.dot``, ``.html`` for a page to step
+        through, or ``.pdf``, which needs Graphviz's own program.
     timeout : float, optional
         Seconds that the layout may take; None for no limit.
 
@@ -133,42 +179,13 @@ def render(
     if not isinstance(path, str | os.PathLike):
         raise DTypeError(f"render: a path is a str or a Path, not {type(path).__name__}.")
     kind = Path(path).suffix[1:].lower()
-    if kind not in ("dot", *FORMATS):
-        endings = ", ".join(f".{one}" for one in ("dot", *FORMATS))
+    if kind not in ("dot", "html", *FORMATS):
+        endings = ", ".join(f".{one}" for one in ("dot", "html", *FORMATS))
         raise ArgumentError(f"render: {str(path)!r} does not end with one of {endings}.")
-    drawing = to_dot(obj, style=style, **options)
-    content: Any = drawing.source.encode()
-    if kind != "dot":
-        content = drawing.pipe(kind, timeout=timeout)
+    if kind == "html":
+        content: Any = to_html(obj, style=style, timeout=timeout, **options).encode()
+    else:
+        drawing = to_dot(obj, style=style or "structure", **options)
+        content = drawing.source.encode() if kind == "dot" else drawing.pipe(kind, timeout=timeout)
     write(path, content)
     return path
-
-
-def _results(obj: Any, args: tuple) -> tuple[str, list[tuple[str, Tensor]]]:
-    """Return a title for what is drawn, and the Tensors with their names."""
-    function = ""
-    if callable(obj):
-        if not isinstance(args, tuple | list):
-            raise ArgumentError("to_dot: args is a tuple; of one argument, args=(x,).")
-        function = getattr(obj, "__qualname__", type(obj).__name__).rpartition("<locals>.")[2]
-        obj, _ = record(obj, tuple(args))
-    elif args:
-        raise ArgumentError("to_dot: args are example arguments for a function.")
-
-    if isinstance(obj, dict):
-        results = [(str(name), one) for name, one in obj.items()]
-    elif function and isinstance(obj, tuple | list):
-        results = [(getattr(one, "name", None) or f"out{i}", one) for i, one in enumerate(obj)]
-    else:
-        results = [
-            (getattr(obj, "name", None) or ("out" if getattr(obj, "shape", ()) else "loss"), obj)
-        ]
-    for _, one in results:
-        if not isinstance(one, Tensor):
-            subject = f"what {function} returned" if function else "this"
-            verb = "is" if one is obj else "holds something"
-            kind = type(one).__name__
-            raise DTypeError(f"to_dot: {subject} {verb} of type {kind}; it draws {TAKEN}.")
-    if not results:
-        raise ArgumentError(f"to_dot: there is nothing to draw; it draws {TAKEN}.")
-    return function or ", ".join(name for name, _ in results), results
