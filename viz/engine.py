@@ -179,18 +179,25 @@ class Drawing(graphviz.Digraph):
         The same for each node, edge and cluster, by id.
     size : int
         How many nodes it had when it was made.
+    picture : Picture
+        What it shows.
     """
 
     title = "graph"
     summary = ""
     size = 0
+    picture: Any = None
     sentences: dict[str, str] = {}  # noqa: RUF012
 
     def copy(self) -> "Drawing":
         """Return a copy that can be changed by itself."""
         other = super().copy()
         other.__dict__.update(
-            title=self.title, summary=self.summary, size=self.size, sentences=self.sentences
+            title=self.title,
+            summary=self.summary,
+            size=self.size,
+            sentences=self.sentences,
+            picture=self.picture,
         )
         return other
 

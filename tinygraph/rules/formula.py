@@ -2,8 +2,9 @@
 
 `forward_formula(rule)` gives ``y = …`` and `vjp_formula(rule, slot)` ``da = …``, or without the
 left side for ``target=""``. Given what the names stand for in one application (``known``, with
-``xp``), a formula has only the branches that are taken there. `explained` says what the functions
-in a formula do. All give None, or nothing, where there is no source to read.
+``xp``), a formula has only the branches that are taken there, and what its statements make is added
+to ``known``. `explained` says what the functions in a formula do. All give None, or nothing, where
+there is no source to read.
 """
 
 import ast
@@ -74,12 +75,17 @@ def formula(function: Callable, known: dict | None = None, *, target: str = "") 
     scope = None if known is None else {**function.__globals__, **known}
     writer = Writer(function, scope)
     left = f"{target} = " if target else ""
-    return "\n".join(
-        prefix
-        + (left if isinstance(one, ast.Return) else "")
-        + writer.write(one.value if isinstance(one, ast.Return) else one)
-        for prefix, one in statements(tree, writer)
-    )
+    lines = []
+    for prefix, one in statements(tree, writer):
+        last = isinstance(one, ast.Return)
+        lines.append(prefix + (left if last else "") + writer.write(one.value if last else one))
+        if (
+            known is not None
+            and isinstance(one, ast.Assign)
+            and isinstance(one.targets[0], ast.Name)
+        ):
+            known[one.targets[0].id] = writer.scope[one.targets[0].id]
+    return "\n".join(lines)
 
 
 @lru_cache
