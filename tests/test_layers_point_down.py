@@ -22,6 +22,7 @@ LAYERS = [
     "tinygraph.operators",
     "tinygraph.methods",
     "tinygraph.numpy_protocols",
+    "tinygraph.targets",
     "tinygraph.trees",
     "tinygraph.reverse",
     "tinygraph.forward",

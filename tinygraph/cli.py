@@ -1,4 +1,4 @@
-"""The command line: ``tinygraph demo`` and ``tinygraph check``."""
+"""The command line: ``tinygraph demo``, ``check`` and ``draw``."""
 
 import argparse
 import sys
@@ -24,6 +24,18 @@ Exit status: 0 if the gradients are right, 1 with a report if not, 2 if there is
 """
 
 
+DRAW = """\
+Draw the computation graph of something into a file. The name is that of
+
+  a function made of tinygraph's operations: give the shape of each argument with --shape;
+  a function without parameters, which returns what is to be drawn: a Tensor, a dict of Tensors,
+    (function, x, ...) or (model, x, t);
+  a Tensor or a dict of Tensors.
+
+Exit status: 0 if there is a picture, 1 if it could not be made, 2 if there is nothing to draw.
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 after an error, 2 if it was misused."""
     options = parser().parse_args(arguments)
@@ -35,10 +47,7 @@ def run_demo(options: argparse.Namespace) -> int:
     try:
         from .models.demo import demo
     except ModuleNotFoundError as error:
-        if error.name != f"{__package__}.models":
-            raise
-        print(SHADOWED, file=sys.stderr)
-        return 1
+        return shadowed(error)
     try:
         demo(options.seed, options.out, options.json)
     except TinygraphError as error:
@@ -52,6 +61,30 @@ def run_check(options: argparse.Namespace) -> int:
     from .testing.command import check
 
     return check(options.target, dict(options.shape), options.seed)
+
+
+def run_draw(options: argparse.Namespace) -> int:
+    """Run ``tinygraph draw``."""
+    try:
+        from .viz.command import draw
+    except ModuleNotFoundError as error:
+        return shadowed(error)
+    given = {
+        name: value
+        for name in ("style", "direction", "title", "depth", "check")
+        if (value := getattr(options, name)) not in (None, False)
+    }
+    return draw(
+        options.target, dict(options.shape), options.variable, options.seed, options.out, given
+    )
+
+
+def shadowed(error: ModuleNotFoundError) -> int:
+    """Say that the source folder was found before the installed package, if that is so."""
+    if error.name not in (f"{__package__}.models", f"{__package__}.viz"):
+        raise error
+    print(SHADOWED, file=sys.stderr)
+    return 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -102,6 +135,44 @@ def parser() -> argparse.ArgumentParser:
         "--seed", type=seed, default=0, metavar="N", help="of what is drawn (default: 0)"
     )
     check.set_defaults(run=run_check)
+
+    draw = commands.add_parser(
+        "draw",
+        help="draw the computation graph of one function or model",
+        description=DRAW,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    draw.add_argument("target", metavar="module.py:name", help="what to draw")
+    draw.add_argument(
+        "--shape",
+        type=shape,
+        action="append",
+        default=[],
+        metavar="x=100,784",
+        help="make up the argument x with this shape; x= for a single number",
+    )
+    draw.add_argument(
+        "--variable",
+        action="append",
+        default=[],
+        metavar="x",
+        help="let the argument x require a gradient",
+    )
+    draw.add_argument(
+        "--seed", type=seed, default=0, metavar="N", help="of what is made up (default: 0)"
+    )
+    draw.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="a .svg, .png, .pdf, .dot or .html (default: the name with .svg)",
+    )
+    draw.add_argument("--style", help="structure (the default) or textbook")
+    draw.add_argument("--direction", help="LR or TB")
+    draw.add_argument("--title", metavar="TEXT")
+    draw.add_argument("--depth", type=int, metavar="N", help="fold scopes below this depth")
+    draw.add_argument("--check", action="store_true", help="say what is wrong with the numbers")
+    draw.set_defaults(run=run_draw)
     return whole
 
 
