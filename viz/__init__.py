@@ -10,6 +10,7 @@ from tinygraph.tensor import Tensor
 
 from . import diagnosis, structure, textbook
 from .engine import FORMATS, TIMEOUT, Drawing, write
+from .folding import MAX_NODES
 from .graph import read
 from .numbers import Numbers
 from .page import write_page
@@ -30,6 +31,9 @@ def to_dot(
     legend: bool = True,
     check: bool = False,
     params: Any = None,
+    depth: int | None = None,
+    fold: bool | None = None,
+    max_nodes: int = MAX_NODES,
 ) -> Drawing:
     """Return the picture of a graph, as a `graphviz.Digraph` that can be changed.
 
@@ -57,6 +61,14 @@ def to_dot(
         they stop being finite, gradients that are missing, zero, vanish or explode, dead relus.
     params : dict of Tensor, or a model with such a dict as its ``params``, optional
         Parameters that have to get a gradient; with ``check=True`` those that get none are shown.
+    depth : int, optional
+        How many levels of scopes are drawn open; each scope below becomes one box.
+    fold : bool, optional
+        Whether what repeats becomes one box. By default only where more than `max_nodes` boxes
+        would be drawn; then the depth is lowered too, and at last what is far from the results
+        becomes one box. With False, all is drawn that `depth` shows.
+    max_nodes : int
+        How many boxes, besides the results, a picture has before it folds by itself.
 
     Raises
     ------
@@ -79,10 +91,17 @@ def to_dot(
         raise ArgumentError(f"to_dot: direction {direction!r} is neither 'LR' nor 'TB'.")
     if params is not None and not check:
         raise ArgumentError("to_dot: params are parameters to check; pass check=True as well.")
+    if depth is not None and not (isinstance(depth, int) and depth >= 0):
+        raise ArgumentError(f"to_dot: depth is a number of levels of scopes, 0 or more: {depth!r}.")
+    if not (isinstance(max_nodes, int) and max_nodes > 0):
+        raise ArgumentError(f"to_dot: max_nodes is a number of boxes, at least 1: {max_nodes!r}.")
     wanted = diagnosis.named(params)
     name, results = results_of(obj, args)
     besides = diagnosis.unreached(wanted, [tensor for _, tensor in results]) if wanted else []
-    picture = read(name if title is None else str(title), results, direction, besides)
+    picture = read(
+        name if title is None else str(title), results, direction, besides,
+        depth=depth, fold=fold, max_nodes=max_nodes,
+    )  # fmt: skip
     if check:
         fault = diagnosis.annotate(picture, Numbers(picture), wanted)
         if fault and title is None:

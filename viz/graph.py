@@ -4,7 +4,7 @@ A pure function of the graph. How a box looks, and in which language it is drawn
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
@@ -17,12 +17,15 @@ from tinygraph.rules.table import Parameter, Rule, Shapes
 from tinygraph.tape import Cell, Leaf, Node, Scope, operands, reachable
 from tinygraph.tensor import Tensor
 
+from .folding import MAX_NODES, Unit, is_array, single, units_of
+
 WIDE = 12  # operations that fit beside each other; more are drawn from top to bottom
 LONGEST = 80  # characters of a name that a box shows
 TOLD = 30  # operations that the summary names
+STEPS = 4  # operations that a fold names
 ROLES = {
     "param": "parameter", "input": "input", "const": "constant", "op": "operation",
-    "view": "view", "result": "result",
+    "view": "view", "folded": "folded", "result": "result",
 }  # fmt: skip
 
 
@@ -157,11 +160,6 @@ def several(count: int, thing: str) -> str:
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
-def is_array(operand: Any) -> bool:
-    """Tell what has a place in the graph from a number that is written into its operation."""
-    return isinstance(operand, Node | Leaf)
-
-
 def is_infix(rule: Rule, count: int) -> bool:
     """Whether an operation is written with a sign between its operands."""
     return count == 2 and rule.symbol != rule.name
@@ -251,12 +249,12 @@ def tape_order(roots: Iterable[Any]) -> list[Any]:
 class Regions:
     """Where everything lies: a region for each scope, except for those around one operation."""
 
-    def __init__(self, nodes: list[Any]):
+    def __init__(self, units: list[Unit]):
         scopes: dict[Scope, None] = {}
         counts: Counter[Scope | None] = Counter()
-        for node in nodes:
-            chain, scope = [], node.scope
-            counts[scope] += node.scope is not None
+        for unit in units:
+            chain, scope = [], unit.scope
+            counts[scope] += scope is not None
             while scope is not None and scope not in scopes:
                 chain.append(scope)
                 scope = scope.parent
@@ -380,6 +378,61 @@ def value_text(tensor: Tensor) -> str:
     return shape_text(tensor.shape) if tensor.shape else number(tensor.data.item())
 
 
+# ---------------------------------------------------------------- folds
+
+
+def steps(operations: list[Node], count: int = STEPS) -> str:
+    """Name the first operations of a fold."""
+    names = [node.plan.rule.name for node in operations[:count]]
+    return " → ".join([*names, "…"] if len(operations) > count else names)
+
+
+def each_of(unit: Unit) -> list[Node]:
+    """Return the operations of the first of what repeats."""
+    return unit.operations[: len(unit.operations) // unit.count]
+
+
+def fold_name(unit: Unit) -> str:
+    """Name what is folded."""
+    match unit.kind:
+        case "rest":
+            return several(len(unit.nodes), "more node")
+        case "chain":
+            return f"{steps(unit.operations, STEPS // 2)} ({len(unit.operations):,} ops)"
+    ends = dict.fromkeys(
+        ", ".join(map(plain, [*names[:2], *(["…"] if len(names) > 2 else [])]))
+        for names in (unit.first, unit.last)
+    )
+    name = short(" … ".join(filter(None, ends)) or steps(each_of(unit)))
+    return f"{name} × {unit.count:,}" if unit.count > 1 else name
+
+
+def fold_lines(unit: Unit, name: str, outputs: Iterable[Any], majority: str) -> list:
+    """Say what is in a fold: the shape it gives, the first operations, how many of everything."""
+    lines = [("name", name)]
+    shapes = {(node.shape, str(node.dtype)) for node in outputs}
+    if len(shapes) == 1:
+        ((shape, dtype),) = shapes
+        lines.append(("mute", shape_text(shape) + ("" if dtype == majority else f" {dtype}")))
+    if unit.first or unit.kind == "rest":
+        lines.append(("mute", ("each: " if unit.count > 1 else "") + steps(each_of(unit))))
+    inputs = sum(bool(leaf.name) and not leaf.requires_grad for leaf in unit.leaves)
+    counts = [
+        "" if unit.kind == "chain" else several(len(unit.operations), "op"),
+        parameters_text(unit.leaves),
+        several(inputs, "input") if inputs else "",
+    ]
+    return [*lines, ("mute", " · ".join(filter(None, counts)))] if any(counts) else lines
+
+
+def parameters_text(nodes: Iterable[Any]) -> str:
+    """Count the parameters among some nodes, if there are any."""
+    parameters = [node for node in nodes if role_of(node) == "param"]
+    values = sum(prod(node.shape) for node in parameters)
+    count = several(len(parameters), "parameter")
+    return f"{count} ({several(values, 'value')})" if parameters else ""
+
+
 # ---------------------------------------------------------------- arrows
 
 
@@ -422,6 +475,10 @@ def read(
     results: list[tuple[str, Tensor]],
     direction: str | None = None,
     besides: Iterable[Leaf] = (),
+    *,
+    depth: int | None = None,
+    fold: bool | None = None,
+    max_nodes: int = MAX_NODES,
 ) -> Picture:
     """Describe what the results reach.
 
@@ -435,37 +492,57 @@ def read(
         By default left to right where that is not too long.
     besides : iterable of Leaf
         What is drawn although the results do not reach it.
+    depth, fold, max_nodes
+        As for `units_of`.
     """
     roots = [tensor._node or Leaf(tensor.data, Cell()) for _, tensor in results]
-    nodes = [*tape_order(roots), *besides]
+    nodes = tape_order(roots)
+    units = [*units_of(nodes, roots, depth, fold, max_nodes), *map(single, besides)]
+    nodes.extend(besides)
     made = [node for node in nodes if node.plan is not None]
-    horizontal = direction == "LR" or (direction is None and len(made) <= WIDE)
-    majority = Counter(str(node.dtype) for node in nodes).most_common(1)[0][0]
+    drawn = sum(bool(unit.operations) for unit in units)
+    horizontal = direction == "LR" or (direction is None and drawn <= WIDE)
+    majority = str(Counter(node.dtype for node in nodes).most_common(1)[0][0])
     deepest = max(roots, key=attrgetter("position"))
     spine = spine_from(deepest)
     onward = {tail: head for head, tail in pairwise(spine)}
 
-    regions, ends, on_spine = Regions(nodes), set(roots), set(spine)
-    readers: dict[Any, list[Scope | None]] = {node: [] for node in nodes}
+    regions, ends, on_spine = Regions(units), set(roots), set(spine)
+    home = {node: unit for unit in units for node in unit.nodes}
+    outputs: dict[Unit, dict[Any, None]] = {unit: {} for unit in units}  # what others read
+    readers: dict[Unit, dict[Scope | None, None]] = {unit: {} for unit in units}  # and where
+    for root in roots:
+        outputs[home[root]][root] = None
     for node in made:
         for one in filter(is_array, node.inputs):
-            readers[one].append(node.scope)
+            if home[one] is not home[node]:
+                outputs[home[one]][one] = None
+                readers[home[one]][home[node].scope] = None
     boxes: dict[Any, Box] = {}
-    for node in nodes:
-        role = role_of(node)
-        if node.plan is not None:
-            region = regions.of[node.scope]
-            lines = op_lines(node, regions.single.get(node.scope, ""), node in ends)
+    for i, unit in enumerate(units):
+        outer = regions.single.get(unit.scope, "")
+        region = regions.of[unit.scope]
+        if unit.kind != "node":
+            role, sentence = "folded", fold_name(unit)
+            name = f"{outer} / {sentence}" if outer else sentence
+            lines = fold_lines(unit, name, outputs[unit], majority)
+            sentence = ": ".join([sentence, ", ".join(text for _, text in lines[1:])])
         else:
-            region = regions.outside if role == "input" else regions.common(readers[node])
-            lines = leaf_lines(node, role)
-        if str(node.dtype) != majority:
-            weight, text = lines.pop()
-            lines.append((weight, f"{text} {node.dtype}"))
-        sentence = sentence_of(node, role)
-        main = node in on_spine
-        boxes[node] = Box(f"n{len(boxes)}", role, lines, sentence, region, main, (node,))
-    arrows = [arrow for node in made for arrow in arrows_into(node, boxes, onward, horizontal)]
+            (node,) = unit.nodes
+            role, sentence = role_of(node), sentence_of(node, role_of(node))
+            if unit.operations:
+                lines = op_lines(node, outer, node in ends)
+            else:
+                lines = leaf_lines(node, role)
+                if role != "input":
+                    region = regions.common(readers[unit])
+            if str(node.dtype) != majority:
+                weight, text = lines.pop()
+                lines.append((weight, f"{text} {node.dtype}"))
+        main = not on_spine.isdisjoint(unit.nodes)
+        box = Box(f"n{i}", role, lines, sentence, region, main, unit.nodes)
+        boxes.update(dict.fromkeys(unit.nodes, box))
+    arrows = arrows_of(made, boxes, onward, horizontal)
 
     shown = []  # results are not on the tape: they are drawn besides
     for i, (root, (name, tensor)) in enumerate(zip(roots, results, strict=True)):
@@ -473,59 +550,89 @@ def read(
         lines = [("name", short(name)), ("mute", value)]
         end = Box(f"r{i}", "result", lines, f"result {name}: {value}", regions.outside, main)
         back = root.requires_grad
-        arrows.append(Arrow(boxes[root], end, 0, back, main, arrow_sentence(root, name, back)))
+        sentence = arrow_sentence(boxes[root], name, back)
+        arrows.append(Arrow(boxes[root], end, 0, back, main, sentence))
         shown.append(end)
-    everything = [*boxes.values(), *shown]
+    everything = [*dict.fromkeys(boxes.values()), *shown]
     for box in everything:
         box.region.boxes.append(box)
 
-    caption = caption_of(nodes, len(made), majority)
+    caption = caption_of(nodes, len(made), drawn, majority)
     return Picture(
-        plain(title), caption, summary_of(caption, made), horizontal, regions.outside,
+        plain(title), caption, summary_of(caption, everything), horizontal, regions.outside,
         everything, arrows, regions.drawn, roots, direction,
     )  # fmt: skip
 
 
-def arrows_into(
-    node: Node, boxes: dict[Any, Box], onward: dict[Any, Any], horizontal: bool
-) -> Iterator[Arrow]:
-    """Give an arrow for each operand of an operation, in their order."""
-    numbered = needs_order(node) and could_be_swapped(node) and not all(operand_names(node))
-    slots = set(node.plan.slots)  # the operands that get a gradient
-    for slot, one in enumerate(node.inputs):
-        if not is_array(one):
-            continue
-        back = slot in slots and one.requires_grad
+def arrows_of(
+    made: list[Node], boxes: dict[Any, Box], onward: dict[Any, Any], horizontal: bool
+) -> list[Arrow]:
+    """Give an arrow for each operand, in the order of the tape; with a fold, one for all."""
+    arrows: dict[Any, Arrow] = {}
+    for node in made:
+        head = boxes[node]
+        for slot, one in enumerate(node.inputs):
+            if not is_array(one) or boxes[one] is head:
+                continue
+            tail = boxes[one]
+            arrow = arrow_into(node, slot, tail, head, horizontal)
+            arrow.spine = onward.get(one) is node
+            several_alike = "folded" in (tail.role, head.role)
+            first = arrows.setdefault((tail, head) if several_alike else arrow.id, arrow)
+            if first is not arrow:
+                first.gradient |= arrow.gradient
+                first.spine |= arrow.spine
+                first.mark = ", ".join(filter(None, (first.mark, arrow.mark)))
+                first.stretched = ()
+    return [*arrows.values()]
+
+
+def arrow_into(node: Node, slot: int, tail: Box, head: Box, horizontal: bool) -> Arrow:
+    """Describe one operand on its way; inside a fold, there is no place to tell more."""
+    one = node.inputs[slot]
+    back = slot in node.plan.slots and one.requires_grad  # of those that get a gradient
+    mark, lines, name = "", (), head.lines[0][1]
+    if head.role != "folded":
+        numbered = needs_order(node) and could_be_swapped(node) and not all(operand_names(node))
+        mark, name = str(slot + 1) if numbered else "", node.plan.rule.name
         lines = broadcast_lines(node, slot, back, horizontal)
-        yield Arrow(
-            boxes[one], boxes[node], slot, back, onward.get(one) is node,
-            arrow_sentence(one, node.plan.rule.name, back, " ".join(lines)),
-            str(slot + 1) if numbered else "", lines,
-        )  # fmt: skip
+    sentence = arrow_sentence(tail, name, back, " ".join(lines))
+    return Arrow(tail, head, slot, back, False, sentence, mark, lines)
 
 
-def arrow_sentence(tail: Any, head: str, gradient: bool, broadcast: str = "") -> str:
+def arrow_sentence(tail: Box, head: str, gradient: bool, broadcast: str = "") -> str:
     """Say where an arrow comes from, where it goes, and what happens on it."""
-    source = name_of(tail) or (tail.plan.rule.name if tail.plan else ROLES[role_of(tail)])
     notes = ", ".join(filter(None, (broadcast, "" if gradient else "no gradient")))
-    return f"{source} → {head} ({notes})" if notes else f"{source} → {head}"
+    return f"{called(tail)} → {head} ({notes})" if notes else f"{called(tail)} → {head}"
 
 
-def caption_of(nodes: list[Any], operations: int, majority: str) -> str:
-    """Count what is in a picture."""
-    parameters = [node for node in nodes if role_of(node) == "param"]
-    mixed = any(str(node.dtype) != majority for node in nodes)
-    parts = [several(operations, "operation")]
-    if parameters:
-        values = sum(prod(node.shape) for node in parameters)
-        parts.append(f"{several(len(parameters), 'parameter')} ({several(values, 'value')})")
-    return " · ".join([*parts, f"{majority} unless noted" if mixed else majority])
+def called(box: Box) -> str:
+    """Return the name of a box, or what it is."""
+    if box.role == "folded":
+        return box.lines[0][1]
+    (node,) = box.nodes
+    return name_of(node) or (node.plan.rule.name if node.plan else ROLES[box.role])
 
 
-def summary_of(caption: str, made: list[Node]) -> str:
+def caption_of(nodes: list[Any], operations: int, drawn: int, majority: str) -> str:
+    """Count what is in a graph, and say as how much it is drawn."""
+    mixed = any(str(dtype) != majority for dtype in {node.dtype for node in nodes})
+    parts = [
+        several(operations, "operation") + (f" drawn as {drawn:,}" if drawn < operations else ""),
+        parameters_text(nodes),
+        f"{majority} unless noted" if mixed else majority,
+    ]
+    return " · ".join(filter(None, parts))
+
+
+def summary_of(caption: str, boxes: list[Box]) -> str:
     """Tell a picture in one sentence, the operations in their order."""
+    made = [box for box in boxes if box.role in ("op", "view", "folded")]
     if not made:
         return f"{caption}."
-    order = ", ".join(node.plan.rule.name for node in made[:TOLD])
+    order = ", ".join(
+        box.lines[0][1] if box.role == "folded" else box.nodes[0].plan.rule.name
+        for box in made[:TOLD]
+    )
     more = f" and {len(made) - TOLD:,} more" if len(made) > TOLD else ""
     return f"{caption}; in order: {order}{more}."

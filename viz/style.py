@@ -22,6 +22,8 @@ PALETTE = {
     "const border": ("#6b7685", "#8b97a8"),
     "op": ("#fdfdfe", "#1d242f"),
     "op border": ("#3d4859", "#9aa7b9"),
+    "folded": ("#dbe0e7", "#37414f"),
+    "folded border": ("#3d485a", "#9aa7ba"),
     "result": ("#1b2331", "#e8ecf3"),
     "result text": ("#fffffe", "#14181e"),
     "even scope": ("#f4f6f9", "#1a2029"),
@@ -57,6 +59,7 @@ LOOKS = {
     "const": _box("const", "const border", "1.3", "filled,dotted"),
     "op": _box("op", "op border", "1.1", "rounded,filled"),
     "view": {"shape": "none", "margin": "0.06,0.02", "width": "0", "height": "0"},
+    "folded": _box("folded", "folded border", "1.3", shape="box3d", margin="0.18,0.09"),
     "result": _box("result", "result", "1.2", peripheries="2"),
 }
 BAD = {"color": LIGHT["bad border"], "penwidth": "3"}
@@ -110,7 +113,8 @@ def stack(lines: list[str], space: int = 2, bad: Iterable[str] = ()) -> str:
 
 def label(box: Box) -> str:
     """Write the lines of a box below each other."""
-    return stack([line(box, weight, text) for weight, text in box.lines], bad=box.bad)
+    space = 6 if box.role == "folded" else 2  # below its upper edge
+    return stack([line(box, weight, text) for weight, text in box.lines], space, box.bad)
 
 
 def title(picture: Picture, legend: bool) -> str:
