@@ -74,13 +74,12 @@ def named(params: Any) -> dict[str, Tensor]:
 
 def unreached(params: dict[str, Tensor], results: Iterable[Tensor]) -> list[Leaf]:
     """Return stand-ins for the parameters that the results do not reach, to draw them besides."""
-    roots = [one._node for one in results if one._node is not None]
-    order = tape_order(roots)
-    known = {node.cell for node in order if isinstance(node, Leaf)}
+    reached = set(tape_order(one._node for one in results if one._node is not None))
+    cells = {node.cell for node in reached if isinstance(node, Leaf)}
     return [
         Leaf(one.data, Cell(name), requires_grad=True)
         for name, one in params.items()
-        if one._node not in order and not (isinstance(one._node, Leaf) and one._node.cell in known)
+        if one._node not in reached and getattr(one._node, "cell", None) not in cells
     ]
 
 
@@ -198,10 +197,12 @@ class _Check:
     def say(self, node: Any, text: str) -> None:
         """Write a finding onto the box of a node; where that has several nodes, with its name."""
         box = self.boxes[node]
-        several_nodes = len(box.nodes) > 1 and node.plan is not None
-        self.lines.setdefault(box, []).append(
-            f"{node.plan.rule.name}, {text}" if several_nodes else text
-        )
+        name = f"{self.called(node)}, " if len(box.nodes) > 1 else ""
+        self.lines.setdefault(box, []).append(f"{name}{text}")
+
+    def called(self, node: Any) -> str:
+        """Name an operation by what it does, a leaf by its name."""
+        return node.plan.rule.name if node.plan else name_of(node) or ROLES[role_of(node)]
 
     def spreads(self) -> None:
         """Find the bad values that reach a result or spoil a gradient.
@@ -228,9 +229,8 @@ class _Check:
             if node.plan is None:
                 self.say(node, f"holds {places(values[node])}")
             else:
-                told = places(values[node], whole=False) + self.where(
-                    node, values[node], self.operands(node)
-                )
+                array = values[node]
+                told = places(array, whole=False) + self.where(node, array, self.operands(node))
                 self.say(node, f"forward: {told}")
         for node in back:
             slot, gradient = self.sources[node], self.numbers.gradients[node]
@@ -244,15 +244,14 @@ class _Check:
                 operands = {**self.operands(node), "g": gradient}
                 told = places(array, whole=False) + self.where(node, array, operands)
             self.say(node, " ".join(filter(None, ("backward:", formula, "gives", told))))
-        for node in forward[:1] or back[:1]:
-            self.boxes[node].fault = True
-            way = "" if forward else " on the way back"
-            array = values[node] if forward else contributions[node, self.sources[node]]
-            subject = f"{name_of(node) or ROLES[role_of(node)]} holds"
-            if node.plan is not None:
-                subject = f"{node.plan.rule.name} gives"
-            return f"First fault: {subject} {places(array)}{way}"
-        return ""
+        if not forward and not back:
+            return ""
+        node = (forward or back)[0]
+        self.boxes[node].fault = True
+        verb = "gives" if node.plan else "holds"
+        array = values[node] if forward else contributions[node, self.sources[node]]
+        way = "" if forward else " on the way back"
+        return f"First fault: {self.called(node)} {verb} {places(array)}{way}"
 
     def operands(self, node: Any) -> dict[str, Any]:
         """Return the arrays that an operation reads, under the names of its rule."""
@@ -321,7 +320,9 @@ class _Check:
                     self.count("zero", node, f"grad: {zero}")
         cells = {node.cell: node for node in self.boxes if isinstance(node, Leaf)}
         for one in params.values():
-            node = one._node if one._node in self.boxes else cells.get(one._leaf().cell)
+            node = one._node
+            if node is not None and node not in self.boxes:
+                node = cells.get(node.cell)
             if node is not None and not isinstance(node, Leaf):
                 self.count("missing", node, "no gradient kept: a result, not a leaf")
             elif node is not None and not node.requires_grad:
