@@ -239,10 +239,10 @@ class _Check:
             if "\n" in formula or len(formula) > LONG:
                 formula = ""
             if numpy.array_equal(numpy.isfinite(array), numpy.isfinite(values[node])):
-                told = f"{'/'.join(kinds(array))} there{self.where(node, array, {'g': gradient})}"
+                told = f"{'/'.join(kinds(array))} there{self.where(node, array, {}, gradient)}"
             else:
-                operands = {**self.operands(node), "g": gradient}
-                told = places(array, whole=False) + self.where(node, array, operands)
+                told = places(array, whole=False)
+                told += self.where(node, array, self.operands(node), gradient)
             self.say(node, " ".join(filter(None, ("backward:", formula, "gives", told))))
         if not forward and not back:
             return ""
@@ -258,16 +258,18 @@ class _Check:
         pairs = zip(node.plan.rule.operands, node.inputs, strict=False)  # a list has no names
         return {name: self.numbers.values[one] for name, one in pairs if is_array(one)}
 
-    def where(self, node: Any, array: Any, others: dict[str, Any]) -> str:
-        """Say what other arrays are where one is not finite, and only there."""
+    def where(self, node: Any, array: Any, operands: dict[str, Any], gradient: Any = None) -> str:
+        """Say what the operands are where an array is not finite, and whether the gradient is 0."""
         if node.plan.rule.kind is not Kind.ELEMENTWISE or array.shape != node.shape:
             return ""
         fine, told = numpy.isfinite(array), []
-        for name, one in others.items():
+        for name, one in operands.items():
             if one.dtype.kind != "c":
                 one = numpy.broadcast_to(one, fine.shape)
                 condition = apart(one[~fine], one[fine])
                 told += [f"{name} {condition}"] if condition else []
+        if gradient is not None and not gradient[~fine].any():
+            told.append("g = 0")
         return f", where {', '.join(told)}" if told else ""
 
     def flows(self) -> None:
