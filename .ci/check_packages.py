@@ -9,7 +9,8 @@ NEEDED = {
     "tinygraph/__init__.py", "tinygraph/py.typed", "tinygraph/rules/table.py",
     "tinygraph/testing/__init__.py", "tinygraph/models/__init__.py",
     "tinygraph/models/digits.npz", "tinygraph/models/digits.LICENSE",
-    "tinygraph/viz/__init__.py", "tinygraph_pytest/__init__.py",
+    "tinygraph/viz/__init__.py", "tinygraph/viz/page.html", "tinygraph/viz/page.css",
+    "tinygraph/viz/page.js", "tinygraph_pytest/__init__.py",
 }  # fmt: skip
 TOP = {"tinygraph", "tinygraph_pytest"}
 

@@ -19,9 +19,14 @@ settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("gate")
 
 
+GROUPS = {"thorough": "minutes of work", "browser": "needs a browser"}
+
+
 def pytest_collection_modifyitems(config, items):
-    """Skip the thorough tests unless they are asked for, so that each run counts and names them."""
-    if "thorough" not in config.option.markexpr:
-        for item in items:
-            if item.get_closest_marker("thorough"):
-                item.add_marker(pytest.mark.skip(reason="minutes of work: pytest -m thorough"))
+    """Skip the groups that are not asked for, so that each run counts and names them."""
+    for group, reason in GROUPS.items():
+        if group not in config.option.markexpr:
+            skip = pytest.mark.skip(reason=f"{reason}: pytest -m {group}")
+            for item in items:
+                if item.get_closest_marker(group):
+                    item.add_marker(skip)

@@ -46,13 +46,17 @@ def write_page(
         drawing = textbook.draw(picture, legend=legend, numbers=numbers)
     else:
         drawing = structure.draw(picture, legend=legend)
+    for arrow in picture.arrows:
+        node = sender(arrow)
+        told = f"{arrow.sentence}: {shape_text(node.shape)} {node.dtype}"
+        drawing.sentences |= dict.fromkeys(line_ids(arrow), told)
     story = Story(picture, numbers)
     svg = drawing.pipe("svg", encoding="utf-8", timeout=timeout)
     prefix = f"g{hashlib.sha256(drawing.source.encode()).hexdigest()[:8]}-"
     for step in story.steps:
         step["lit"] = [prefix + one for one in step["lit"]]
     svg = with_prefix(revealed(svg, story), prefix)  # type: ignore[arg-type]
-    width = float(re.search(r'width="([\d.]+)', svg)[1])  # type: ignore[index]
+    width, height = map(float, re.findall(r'\d[\d.]*(?=pt")', svg)[:2])
     script = resource("page.js")
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return Template(resource("page.html")).substitute(
@@ -60,6 +64,7 @@ def write_page(
         colours=colours() + f"figure{{--least:{0.7 * width:.0f}pt}}",
         style=resource("page.css"),
         svg=svg.strip(),
+        form="tall" if height > 0.6 * width else "wide",
         last=len(story.steps) - 1,
         steps=json.dumps(story.steps, ensure_ascii=False).replace("<", r"\u003c"),
         script=script,
@@ -185,7 +190,7 @@ class Story:
             f"{several(there, 'operation')} forward" + (f", then {back} back." if back else ".")
         ]
         if self.numbers.missing:
-            notes.append(f"The steps end there: {self.numbers.missing}.")
+            notes.append(f"There is no way back: {self.numbers.missing}.")
         leaves = [box.nodes[0] for box in self.picture.boxes if box.nodes and box not in
                   self.forward]  # fmt: skip
         rows = [
@@ -219,7 +224,7 @@ class Story:
         ids = [box.id]
         for arrow in self.picture.arrows:
             if box in (arrow.tail, arrow.head):
-                ids += [wire_id(arrow), arrow.id, f"{arrow.id}_from", f"{arrow.id}_to"]
+                ids += line_ids(arrow)
         return ids
 
     def known_from(self) -> dict[str, tuple]:
@@ -301,9 +306,9 @@ class Story:
         rows = [self.row("g", f"= {about}", node, numbers.gradients[node], True)]
         rows += [
             row for row in self.operands(node)
-            if rule.variadic or re.search(rf"\b{re.escape(row[0])}\b", text.replace(" = ", " "))
+            if rule.variadic or occurs(row[0], text)
         ]  # fmt: skip
-        if re.search(r"\by\b", text):
+        if occurs("y", text):
             rows.append(self.row("y", f"= {name_of(node)}" if name_of(node) else "the result",
                                  node, numbers.values[node]))  # fmt: skip
         rows += [row for i, row in enumerate(rest) if row not in rest[:i]]
@@ -335,15 +340,13 @@ class Story:
             return
         arrays = [self.numbers.contributions[one] for one in arrived]
         total = sum(arrays[1:], arrays[0])
-        terms = [array_text(one) for one in arrays]
-        if operand.shape:
-            text = "\n+\n".join(terms) + "\n=\n" + array_text(total)
-        else:
-            text = " + ".join(terms).replace("+ −", "− ") + f" = {array_text(total)}"
+        *terms, result = map(array_text, (*arrays, total))
+        apart = "\n" if operand.shape else " "
+        text = f"{apart}+{apart}".join(terms).replace("+ −", "− ") + f"{apart}={apart}{result}"
         count = several(len(parts), "contribution")
         if len(arrived) < len(parts):
             count = f"{len(arrived)} of {count} so far"
-        name = name_of(operand) or heading_of(operand)
+        name = name_of(operand) or f"({heading_of(operand)})"
         row = self.row(f"∂{self.result}/∂{name}", count, operand, total, True)
         yield [*row[:3], text, True]
 
@@ -360,7 +363,8 @@ class Story:
             if not is_array(one):
                 rows.append([name, "a number", "", graph.number(one), False])
                 continue
-            about = f"= {name_of(one)}" if name_of(one) else f"from {heading_of(one)}"
+            origin = heading_of(one) if isinstance(one, Leaf) else f"from {heading_of(one)}"
+            about = f"= {name_of(one)}" if name_of(one) else origin
             rows.append(self.row(name, about, one, self.numbers.values.get(one)))
         return rows
 
@@ -368,15 +372,15 @@ class Story:
         """Give rows for the parameters of an operation, and for what its formulas make."""
         rule, rows = node.plan.rule, []
         for name, value in node.params.items():
-            if name in rule.parameters and re.search(rf"\b{name}\b", text):
+            if name in rule.parameters and occurs(name, text):
                 index = rule.parameters[name] is Parameter.INDEX
                 told = graph.setting(name, Parameter.INDEX, value) if index else str(value)
-                rows.append([name, "a parameter", "", told.replace("-", "−"), False])
+                rows.append([name, "setting", "", told.replace("-", "−"), False])
         if known is None:
             return rows
         for name in ("r", *(one for one in known if one not in before)):
             array = known.get(name)
-            if re.search(rf"\b{name}\b", text) and isinstance(array, numpy.ndarray | numpy.generic):
+            if occurs(name, text) and isinstance(array, numpy.ndarray | numpy.generic):
                 rows.append(self.row(name, "on the way", array, numpy.asarray(array)))
         if rule.variadic and "shapes" in text:
             rows.append(["shapes", "of the arrays", "", str(known["shapes"])[1:-1], False])
@@ -436,6 +440,23 @@ def wire_id(arrow: graph.Arrow) -> str:
     return f"w_{arrow.tail.id}_{arrow.head.id}_{arrow.slot}"
 
 
+def line_ids(arrow: graph.Arrow) -> list[str]:
+    """Return the ids of all that a line may be drawn with, the wire first."""
+    return [wire_id(arrow), arrow.id, f"{arrow.id}_from", f"{arrow.id}_to"]
+
+
+def sender(arrow: graph.Arrow) -> Any:
+    """Return the node whose value a line stands for."""
+    inside = set(arrow.tail.nodes)
+    read = (one for node in arrow.head.nodes for one in node.inputs if is_array(one))
+    return next((one for one in read if one in inside), arrow.tail.nodes[-1])
+
+
+def occurs(name: str, text: str) -> bool:
+    """Whether a formula reads a name, as it is or transposed."""
+    return re.search(rf"\b{re.escape(name)}ᵀ?(?!\w)", text) is not None
+
+
 def more(count: int) -> list[str]:
     """Say that not all is shown."""
     return [f"… and {count - TOLD} more."] if count > TOLD else []
@@ -481,7 +502,7 @@ def array_text(array: Any) -> str:
 
 def entry(value: Any) -> str:
     """Write one number with six digits, an integer whole."""
-    text = str(value.item()) if value.dtype.kind in "iub" else f"{value:.6g}"
+    text = str(value.item()) if value.dtype.kind in "iub" else f"{value + 0.0:.6g}"
     return text.replace("-", "−")
 
 

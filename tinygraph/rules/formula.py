@@ -204,7 +204,7 @@ class Writer(ast.NodeTransformer):
         self.readable = False
         return self.generic_visit(node)
 
-    visit_Lambda = visit_GeneratorExp
+    visit_Lambda = visit_Subscript = visit_GeneratorExp
 
     def visit_Call(self, node: ast.Call) -> Any:
         """Write out a function of ours that is itself a formula; call others by their names."""
