@@ -74,6 +74,11 @@ def drawings():
         h = tg.exp(h.reshape(4)) * lost.detach()
     loss = h.sum()
     bad, _ = record(lambda x: (x.astype("float32") @ leaf([1.0, 1.0], "w")).sum(), ([np.nan, 1.0],))
+    frozen = tg.tensor(np.ones(2), name="frozen")
+    with scope("Dead"):
+        off = tg.relu(leaf(-np.ones((16, 2)), "off")) * frozen - 1.0
+    for options in ({"direction": "LR"}, {"depth": 0}):
+        yield to_dot(off.sum(), check=True, params={"frozen": frozen}, **options)
     yield to_dot(loss)
     yield to_dot(loss, check=True, params={"lost": lost})
     yield to_dot(bad, check=True)
@@ -110,9 +115,10 @@ def test_all_signs_were_looked_at():
     assert fills >= {*LOOKS, "bg", "even scope", "odd scope"} - {"view", "faulty input"}
     texts = {text for text, _ in PAIRS}
     assert texts >= {"ink", "mute", "result text", "broadcast", "gradient", "bad border"}
-    for pair in (("bad border", "param"), ("bad border", "bad"), ("mute", "bad"),
-                 ("bad border", "op"), ("mute", "folded"), ("result text", "result")):  # fmt: skip
-        assert pair in PAIRS
+    for fill in ("param", "input", "op", "bad", "bg", "odd scope"):
+        assert {("bad border", fill), ("mute", fill)} <= {*PAIRS}, fill
+    assert ("mute", "folded") in PAIRS
+    assert ("bad border", "folded") not in PAIRS
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -202,6 +202,8 @@ def node(box: Box) -> dict[str, str]:
         looks = {**looks, **FAULT, **(DIAGONALS if looks["shape"] in ("box", "none") else {})}
     elif box.bad:
         looks = {**looks, **BAD}
+        if box.role == "folded":  # on whose own fill red could not be read in the dark
+            looks["fillcolor"] = LIGHT["op"]
     return {"id": box.id, "class": kind, "label": label(box), **spine, **looks}
 
 
