@@ -1,7 +1,13 @@
 """How Sphinx makes the documentation: ``python -m sphinx docs docs/_build/html``."""
 
 import math
+import sys
 from importlib import metadata
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import make_pictures  # lies beside this file
 
 import tinygraph
 from tinygraph.rules import RULES, Domain, Rule
@@ -21,6 +27,8 @@ autodoc_typehints = "none"  # numpydoc's sections say them
 numpydoc_show_class_members = False
 
 nitpicky = True
+
+make_pictures.main()
 
 
 # ---------------------------------------------------------------- the table of rules

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import graphviz
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as with_settings
 from hypothesis import strategies as st
 
@@ -25,9 +25,10 @@ from tinygraph.errors import (
     MissingDependencyError,
 )
 from tinygraph.tape import Leaf, Node, operands, reachable, scope
+from tinygraph.testing.programs import programs
 from tinygraph.transforms import record
 from tinygraph.viz import engine, render, style, to_dot
-from tinygraph.viz.graph import read
+from tinygraph.viz.graph import read, tape_order
 
 HOSTILE = [
     '"', "<b>", "</font></td>", "&amp;", "\\N", "\\", "a\\", "a\nb\tc", "\x00\x1b[31m\x7f",
@@ -82,7 +83,7 @@ def dot_nodes(drawing):
 
 
 def dot_edges(drawing):
-    return re.findall(r"^\t+(\w+) -> (\w+) \[.*?\bid=(\w+)", drawing.source, re.M)
+    return re.findall(r"^\t+(\w+)(?::\w+)* -> (\w+)(?::\w+)* \[.*?\bid=(\w+)", drawing.source, re.M)
 
 
 def svg_of(drawing):
@@ -107,27 +108,34 @@ def test_the_net_is_drawn_as_the_book_has_it():
     assert seen.count("subgraph cluster_") == 2
 
 
-@with_settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_nodes_and_edges_are_the_tapes(data):
-    made = [parameter(3, "p"), tg.tensor([1.0, 2.0, 3.0]), parameter((), "q")]
-    one = st.sampled_from(range(10**6)).map(lambda i: made[i % len(made)])
-    for _ in range(data.draw(st.integers(1, 12))):
-        a, b = data.draw(one), data.draw(one)
-        with scope(data.draw(st.sampled_from("AB"))):
-            made.append(data.draw(st.sampled_from([a + b, a * b, a - 2.0, tg.where(a > 1, a, b)])))
-    root = made[-1]
-    if root._node is None:
-        return
+@with_settings(max_examples=100, deadline=None, suppress_health_check=[*HealthCheck])
+@given(programs(), st.text(max_size=8), st.sampled_from(["structure", "textbook"]))
+def test_nodes_and_edges_are_the_tapes_whatever_the_program(program, name, style):
+    leaves = [tg.tensor(one, requires_grad=True, name=name) for one in program.arguments]
+    root = program(*leaves)
     order = reachable([root._node], links=operands)
     arrays = [one for node in order for one in node.inputs if isinstance(one, Node | Leaf)]
-    drawing = to_dot(root)
+    if style == "textbook" and sum(node.plan is not None for node in order) > 30:
+        return
+    drawing = to_dot(root, style=style, fold=False)
     nodes, edges = dot_nodes(drawing), dot_edges(drawing)
+    if style == "textbook":  # a line is a node of its own, with an arrow to it and one from it
+        wires = {(head, tail): name for tail, head, name in edges if head.startswith("w_")}
+        assert len(edges) == 2 * len(wires)
+        edges = [(tail, *wire.split("_")[2:3], wire) for wire, tail in wires]
+        nodes = [one for one in nodes if not one.startswith("w_")]
     assert sorted(nodes) == sorted([*(f"n{i}" for i in range(len(order))), "r0"])
+    places = {one: f"n{i}" for i, one in enumerate(tape_order([root._node]))}
+    expected = {
+        (places[one], places[node], str(slot))
+        for node in order
+        for slot, one in enumerate(node.inputs)
+        if isinstance(one, Node | Leaf)
+    }
+    expected.add((places[root._node], "r0", "0"))
+    assert {(tail, head, name.rpartition("_")[2]) for tail, head, name in edges} == expected
     assert len(edges) == len(arrays) + 1
-    assert len({name for _, _, name in edges}) == len(edges)
-    assert all(name.startswith(f"e_{tail}_{head}_") for tail, head, name in edges)
-    assert to_dot(root).source == drawing.source
+    assert to_dot(root, style=style, fold=False).source == drawing.source
 
 
 def test_an_operand_read_twice_has_two_edges():
