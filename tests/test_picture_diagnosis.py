@@ -11,7 +11,7 @@ from tinygraph.models import TwoLayerNet
 from tinygraph.tape import no_grad, operands, reachable, scope
 from tinygraph.transforms import record
 from tinygraph.viz import diagnosis, style, to_dot
-from tinygraph.viz.graph import Box, read
+from tinygraph.viz.graph import read
 from tinygraph.viz.numbers import Numbers
 
 RNG = np.random.default_rng(0)
@@ -444,18 +444,34 @@ def test_a_faulty_box_keeps_the_outline_of_its_role(value, role, look):
 
 
 def test_the_findings_of_a_folded_box_are_summed_up():
-    a = parameter([0.0, 0.0, 1.0], "a")
-    loss = (tg.log(a * 1) + tg.log(a * 2) + tg.log(a * 3) + tg.log(a * 4)).sum()
-    picture = read("title", [("loss", loss)])
-    logs = [box for box in picture.boxes if box.lines[0][1] == "log"]
-    folded = Box("f", "op", [("name", "Logs")], "", picture.outside, False,
-                 tuple(node for box in logs for node in box.nodes))  # fmt: skip
-    picture.boxes = [folded, *(box for box in picture.boxes if box not in logs)]
-    for arrow in picture.arrows:
-        arrow.tail = folded if arrow.tail in logs else arrow.tail
-        arrow.head = folded if arrow.head in logs else arrow.head
+    h = x = parameter([0.0, 0.0, 1.0], "x")
+    params = [parameter(np.ones(3), f"w{i}") for i in range(4)]
+    with scope("Logs"):
+        for w in params:
+            h = tg.where(h * w > 2, tg.log(x * w), 0.0) + h * w
+    picture = read("title", [("loss", h.sum())], depth=0)
     diagnosis.annotate(picture, Numbers(picture), {})
-    assert folded.fault
-    assert folded.bad[0] == "log, forward: −inf at 2 places, where a = 0"
-    assert len(folded.bad) == diagnosis.MOST + 1
-    assert folded.bad[-1] == "and 5 more"
+    (box,) = (box for box in picture.boxes if box.role == "folded")
+    assert box.fault
+    assert box.bad == [
+        "log, forward: −inf at 2 places, where a = 0 (× 4)",
+        "log, backward: g / a gives nan there, where g = 0 (× 4)",
+        "w0, grad: 2 nan of 3",
+        "and 4 more",
+    ]
+    assert box.sentence.endswith("; and 4 more")
+
+
+def test_what_flows_into_a_folded_box_is_counted_once_an_entry():
+    x = parameter([0.0, 0.0, 1.0], "x")
+    with scope("Inside"):
+        h = tg.log(x) + tg.log(x * 1)
+    picture = read("title", [("loss", h.sum())], depth=0)
+    diagnosis.annotate(picture, Numbers(picture), {})
+    (box,) = (box for box in picture.boxes if box.role == "folded")
+    assert box.bad == [
+        "log, forward: −inf at 2 places, where a = 0 (× 2)",
+        "log, backward: g / a gives inf there (× 2)",
+        "x, grad: 2 inf of 3",
+    ]
+    assert [list(one.bad.values()) for one in picture.arrows] == [["2 −inf →"], ["−inf →"]]

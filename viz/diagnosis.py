@@ -277,7 +277,7 @@ class _Check:
         exact = {(one.tail, one.head, one.slot): one for one in self.picture.arrows}
         loose = {(one.tail, one.head): one for one in self.picture.arrows}
         forward: dict[Arrow, dict[Any, Any]] = {}
-        back: dict[Arrow, list[Any]] = {}
+        back: dict[Arrow, dict[Any, Any]] = {}
         values = self.numbers.values
         for node in self.order:
             for slot, one in enumerate(node.inputs):
@@ -290,7 +290,8 @@ class _Check:
                 if one in self.live:
                     forward.setdefault(arrow, {})[one] = values[one]
                 if (node, slot) in self.pulled:
-                    back.setdefault(arrow, []).append(self.numbers.contributions[node, slot])
+                    given = back.setdefault(arrow, {})
+                    given[one] = given.get(one, 0.0) + self.numbers.contributions[node, slot]
         last = [arrow for arrow in self.picture.arrows if arrow.head.role == "result"]
         for root, arrow in zip(self.picture.roots, last, strict=True):
             if root in self.live:
@@ -298,8 +299,8 @@ class _Check:
         ahead, behind = "→←" if self.picture.horizontal else "↓↑"
         for arrow, arrays in forward.items():
             arrow.bad["forward"] = f"{tally(arrays.values())} {ahead}"
-        for arrow, found in back.items():
-            arrow.bad["back"] = f"{behind} {tally(found)}"
+        for arrow, arrays in back.items():
+            arrow.bad["back"] = f"{behind} {tally(arrays.values())}"
 
     def parameters(self, params: dict[str, Tensor]) -> None:
         """Say which parameters get no gradient, one that is not finite, or only zeros."""
@@ -388,7 +389,8 @@ class _Check:
 
     def tell(self) -> None:
         """Write the findings onto boxes and arrows, and what was checked into the caption."""
-        for box, lines in self.lines.items():
+        for box, found in self.lines.items():
+            lines = [text if n == 1 else f"{text} (× {n})" for text, n in Counter(found).items()]
             extra = len(lines) - MOST
             box.bad = [*lines[:MOST], f"and {extra:,} more"] if extra > 0 else lines
             box.sentence = "; ".join([box.sentence, *box.bad])
