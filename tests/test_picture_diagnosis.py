@@ -456,7 +456,7 @@ def test_the_findings_of_a_folded_box_are_summed_up():
     assert box.bad == [
         "log, forward: −inf at 2 places, where a = 0 (× 4)",
         "log, backward: g / a gives nan there, where g = 0 (× 4)",
-        "w0, grad: 2 nan of 3",
+        "x, grad: 2 nan of 3",
         "and 4 more",
     ]
     assert box.sentence.endswith("; and 4 more")
