@@ -30,20 +30,21 @@ function describe(step) {
     add(row, "th", name).scope = "row";
     add(row, "td", about, "about");
     add(row, "td", shape, "about");
-    add(row, "td", value, "value");
+    add(row, "td", value, value.includes("\n") ? "value rows" : "value");
   }
 }
 
-function follow(element) { // scrolls the picture, never the page
+function follow(element, smooth) { // scrolls the picture, never the page
   const [inner, outer] = [element, figure].map((one) => one.getBoundingClientRect());
   figure.scrollBy({
     left: inner.left + inner.width / 2 - outer.left - outer.width / 2,
     top: inner.top + inner.height / 2 - outer.top - outer.height / 2,
-    behavior: calm.matches ? "auto" : "smooth",
+    behavior: smooth && !calm.matches ? "smooth" : "auto",
   });
 }
 
 function go(k) {
+  const before = now;
   now = Math.min(Math.max(k, 0), last);
   const step = steps[now];
   document.body.dataset.way = step.way;
@@ -53,7 +54,8 @@ function go(k) {
     one.classList.toggle("away", now < Number(one.dataset.from));
   for (const one of figure.querySelectorAll("[data-until]"))
     one.classList.toggle("away", now >= Number(one.dataset.until));
-  if (step.lit.length) follow(find(step.lit[0]));
+  if (step.lit.length) follow(find(step.lit[0]), Math.abs(now - before) === 1);
+  else figure.scrollTo(0, 0);
   describe(step);
   slider.value = now;
   slider.setAttribute("aria-valuetext", step.counter);

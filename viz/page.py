@@ -42,15 +42,16 @@ def write_page(
             f"{count:,}. Fold it with depth=, or draw a part of it."
         )
     numbers = Numbers(picture)
-    if style == "textbook" or (style is None and count <= textbook.MOST):
+    readable = count <= textbook.MOST and all(box.role != "folded" for box in picture.boxes)
+    if style == "textbook" or (style is None and readable):
         drawing = textbook.draw(picture, legend=legend, numbers=numbers)
     else:
         drawing = structure.draw(picture, legend=legend)
+    story = Story(picture, numbers)
     for arrow in picture.arrows:
-        node = sender(arrow)
+        node = story.sender(arrow)
         told = f"{arrow.sentence}: {shape_text(node.shape)} {node.dtype}"
         drawing.sentences |= dict.fromkeys(line_ids(arrow), told)
-    story = Story(picture, numbers)
     svg = drawing.pipe("svg", encoding="utf-8", timeout=timeout)
     prefix = f"g{hashlib.sha256(drawing.source.encode()).hexdigest()[:8]}-"
     for step in story.steps:
@@ -160,11 +161,9 @@ class Story:
         self.picture = picture
         self.numbers = numbers
         self.box_of = {node: box for box in picture.boxes for node in box.nodes}
-        self.results = {
-            arrow.tail.nodes[-1]: arrow.head.lines[0][1]
-            for arrow in picture.arrows
-            if arrow.head.role == "result"
-        }
+        ends = [box for box in picture.boxes if box.role == "result"]
+        self.ends = dict(zip(ends, picture.roots, strict=True))
+        self.results = {root: box.lines[0][1] for box, root in self.ends.items()}
         self.result = next(iter(self.results.values()))
         self.parts: dict[Any, list[tuple[Any, int]]] = {}  # what contributes to each gradient
         for node, slot in numbers.contributions:
@@ -173,9 +172,9 @@ class Story:
         self.forward = [box for box in picture.boxes if box.role in OPERATIONS]
         walked: dict[Box, None] = {}
         for node in numbers.gradients:
-            box = self.box_of[node]
-            walked.pop(box, None)  # a folded one is done with the last of its operations
-            if box.role in OPERATIONS:
+            if node.plan is not None:
+                box = self.box_of[node]
+                walked.pop(box, None)  # a folded one is done with the last of its operations
                 walked[box] = None
         self.backward = list(walked)
         self.steps = [self.start(), *self.told("forward"), *self.told("backward")]
@@ -243,6 +242,13 @@ class Story:
                 complete[arrow.tail] = max(arrives, complete.get(arrow.tail, 0))
         return times | {box.id: (None, k) for box, k in complete.items()}
 
+    def sender(self, arrow: graph.Arrow) -> Any:
+        """Return the node whose value a line stands for, the first if there are several."""
+        if arrow.head in self.ends:
+            return self.ends[arrow.head]
+        read = (one for node in arrow.head.nodes for one in node.inputs if is_array(one))
+        return next(one for one in read if self.box_of[one] is arrow.tail)
+
     # ------------------------------------------------------------ one operation
 
     def known(self, node: Any, **more: Any) -> dict | None:
@@ -306,7 +312,7 @@ class Story:
         rows = [self.row("g", f"= {about}", node, numbers.gradients[node], True)]
         rows += [
             row for row in self.operands(node)
-            if rule.variadic or occurs(row[0], text)
+            if occurs(row[0].partition("[")[0], text)
         ]  # fmt: skip
         if occurs("y", text):
             rows.append(self.row("y", f"= {name_of(node)}" if name_of(node) else "the result",
@@ -346,15 +352,18 @@ class Story:
         count = several(len(parts), "contribution")
         if len(arrived) < len(parts):
             count = f"{len(arrived)} of {count} so far"
-        name = name_of(operand) or f"({heading_of(operand)})"
-        row = self.row(f"∂{self.result}/∂{name}", count, operand, total, True)
+        row = self.row(self.derivative(operand), count, operand, total, True)
         yield [*row[:3], text, True]
 
     def goes_to(self, operand: Any) -> str:
         """Say where a gradient goes."""
         if isinstance(operand, Leaf):
             return f"{name_of(operand) or 'the leaf'}.grad"
-        return f"∂{self.result}/∂{name_of(operand)}" if name_of(operand) else heading_of(operand)
+        return self.derivative(operand) if name_of(operand) else heading_of(operand)
+
+    def derivative(self, node: Any) -> str:
+        """Name a gradient."""
+        return f"∂{self.result}/∂{name_of(node) or f'({heading_of(node)})'}"
 
     def operands(self, node: Any) -> list[list]:
         """Give a row for each operand."""
@@ -410,14 +419,18 @@ class Story:
         ]
         back = way == "backward"
         arrays = numbers.gradients if back else numbers.values
+        sides = {"goes on": outside, "arrives": ends} if back else {
+            "goes in": outside, "comes out": ends,
+        }  # fmt: skip
         rows = [
-            self.row(name_of(one) or heading_of(one), word, one, arrays.get(one), back)
-            for word, nodes in (("goes in", outside), ("comes out", ends))
+            self.row(self.derivative(one) if back else name_of(one) or heading_of(one), word, one,
+                     arrays.get(one), back)
+            for word, nodes in sides.items()
             for one in nodes
             if not back or one in arrays
-        ]
+        ]  # fmt: skip
         if back:
-            rows = [[f"∂{self.result}/∂{name}", *row] for name, *row in reversed(rows)]
+            rows.reverse()
         title, *lines = (text for _, text in box.lines)
         return title, [], lines + more(len(rows)), rows[:TOLD]
 
@@ -443,13 +456,6 @@ def wire_id(arrow: graph.Arrow) -> str:
 def line_ids(arrow: graph.Arrow) -> list[str]:
     """Return the ids of all that a line may be drawn with, the wire first."""
     return [wire_id(arrow), arrow.id, f"{arrow.id}_from", f"{arrow.id}_to"]
-
-
-def sender(arrow: graph.Arrow) -> Any:
-    """Return the node whose value a line stands for."""
-    inside = set(arrow.tail.nodes)
-    read = (one for node in arrow.head.nodes for one in node.inputs if is_array(one))
-    return next((one for one in read if one in inside), arrow.tail.nodes[-1])
 
 
 def occurs(name: str, text: str) -> bool:
