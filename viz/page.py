@@ -459,8 +459,8 @@ def line_ids(arrow: graph.Arrow) -> list[str]:
 
 
 def occurs(name: str, text: str) -> bool:
-    """Whether a formula reads a name, as it is or transposed."""
-    return re.search(rf"\b{re.escape(name)}ᵀ?(?!\w)", text) is not None
+    """Whether a formula reads a name, as it is, transposed or squared."""
+    return re.search(rf"\b{re.escape(name)}[ᵀ²]?(?!\w)", text) is not None
 
 
 def more(count: int) -> list[str]:
