@@ -37,9 +37,7 @@ ARROWS = "→←↓↑ "
 LONG = 40  # characters of a formula that a box has room for
 MOST = 3  # findings that a box tells
 WRONG = ("not finite", "missing", "zero")  # what can be said of a parameter's gradient
-RATIO = (
-    1e4  # between the gradients at the ends of a chain; healthy nets of 40 layers stay within 1e3
-)
+RATIO = 1e4  # of gradients at the ends of a chain; healthy nets of 40 layers stay below 1e3
 FEW_ROWS = 16  # in so few a healthy unit may well be 0 throughout
 
 
@@ -355,7 +353,7 @@ class _Check:
         """
         for node in filter(is_relu, self.order):
             array = self.numbers.values.get(node)
-            if array is None or array.ndim < 2:
+            if array is None:
                 continue
             off, units, rows = dead_units(node, array)
             most = max(2 / 3, 0.5 + 1.5 / sqrt(units)) if units else 1
