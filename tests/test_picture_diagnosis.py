@@ -410,6 +410,12 @@ def test_a_gradient_that_explodes_and_where_it_does():
     assert f"<b>{note}</b>" in to_dot(h.mean(), check=True).source
 
 
+@pytest.mark.parametrize(("factor", "told"), [(1e3, 0), (1e-3, 0), (1e5, 1), (1e-5, 1)])
+def test_how_far_the_ends_of_a_chain_may_be_apart(factor, told):
+    h = parameter(np.ones((8, 4)), "x") * 2.0 * factor
+    assert len(checked(h.mean())[0].notes) == told
+
+
 def test_gradients_too_small_to_be_squared_are_measured():
     assert diagnosis.mean_size(np.array([3e-200, 4e-200])) == pytest.approx(
         3.5355e-200, rel=1e-4, abs=0
