@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy
@@ -19,6 +20,7 @@ REPEATS = 3  # what is alike and follows on itself so often becomes one box
 CHAIN = 6  # operations one after the other that become one box
 PERIOD = 100  # scopes and operations in what repeats, at most
 WIRED = 4  # operands of an operation that have to come from the same place in each repeat
+LEVELS = 20  # of scopes, that are opened where nobody asks for more: Graphviz is slow with frames
 INPUTS = 3  # named inputs that stay outside a box; where there are more, they go into it
 
 
@@ -89,7 +91,7 @@ def units_of(
         if fold is False or len(units) <= max_nodes:
             return graph.with_inputs(units)
     graph.fold_repeats()
-    levels = range(graph.opened(depth, max_nodes) + 1)
+    levels = range(graph.opened(LEVELS if depth is None else depth, max_nodes) + 1)
     fitting = bisect_right(levels, max_nodes, key=lambda level: len(graph.units(level)))
     units = graph.units(max(fitting - 1, 0))
     return graph.with_inputs(units) if fitting else graph.nearest(units, max_nodes)
@@ -133,7 +135,7 @@ class Folding:
         """Make one unit of what repeats, from now on."""
         self.repeats, self.levels = True, []
 
-    def opened(self, depth: int | None, most: int) -> int:
+    def opened(self, depth: int, most: int) -> int:
         """Open the scopes down to a depth, or to where there are too many units; return where."""
         level = count = 0
         while True:
@@ -238,13 +240,13 @@ class Folding:
         free = numpy.ones(len(items), bool)
         for _, period, start, stop in sorted(found):
             for low, high in stretches(free[start:stop], REPEATS * period):
-                low += (high - low) % period  # so that it ends where the likeness ends
-                some = slice(start + low, start + high)
-                scopes = bool(names_of(items[some][:period]))
-                for first, last in alike(wires[some], period, scopes):
-                    repeats = items[some][first * period : last * period]
-                    begin = some.start + first * period
-                    for one, other in self.uncut(repeats, period, scopes):
+                low, high = low + start, high + start
+                scopes = bool(names_of(items[low : low + period]))
+                high = low + last_end(wires[low:high], period, scopes)
+                low += (high - low) % period
+                for first, last in alike(wires[low:high], period, scopes):
+                    begin, end = low + first * period, low + last * period
+                    for one, other in self.uncut(items[begin:end], period, scopes):
                         free[begin + one : begin + other] = False
                         yield begin + one, begin + other, period
 
@@ -393,7 +395,7 @@ class Folding:
 
 def is_array(operand: Any) -> bool:
     """Tell what has a place in the graph from a number that is written into its operation."""
-    return isinstance(operand, Node | Leaf)
+    return type(operand) is Node or type(operand) is Leaf
 
 
 def kind_of(operand: Any) -> Any:
@@ -401,6 +403,7 @@ def kind_of(operand: Any) -> Any:
     return (operand.shape, operand.dtype) if is_array(operand) else None
 
 
+@lru_cache
 def bare(name: str) -> str:
     """Return a name without its digits."""
     return re.sub(r"\d+", "", name)
@@ -419,23 +422,40 @@ def stretches(mask: numpy.ndarray, least: int) -> list[list[int]]:
     return pairs[pairs[:, 1] - pairs[:, 0] >= least].tolist()
 
 
+def last_end(wires: numpy.ndarray, period: int, scopes: bool) -> int:
+    """Return where the last repeat ends: at the end, or sooner, so that the fewest values cross."""
+    if scopes:
+        return len(wires)
+    best = (period * WIRED + 1, 0)
+    place = numpy.arange(period)[:, None]
+    for end in range(len(wires), len(wires) - len(wires) % period - 1, -1):
+        one = wires[end - period : end]
+        if is_chain(one):
+            best = min(best, (len(numpy.unique((place - one)[one > place])), -end))
+    return -best[1]
+
+
 def alike(wires: numpy.ndarray, period: int, scopes: bool) -> Iterator[tuple[int, int]]:
     """Yield from which repeat to which the wiring within is the same.
 
-    Without scopes, a repeat is a chain too: each operation but the last is read within it, and it
-    reads the repeat before.
+    Without scopes, each is a chain, and reads the one before it.
     """
     place = numpy.arange(len(wires))[:, None] % period
     inner = numpy.where(wires <= place, wires, 0)
-    same = (inner[period:] == inner[:-period]).reshape(len(wires) // period - 1, -1).all(axis=1)
+    same = (inner[period:] == inner[:-period]).reshape(-1, period * WIRED).all(axis=1)
     if not scopes:
         before = (wires > place) & (wires <= place + period)
-        same &= before.reshape(len(wires) // period, -1).any(axis=1)[1:]
+        same &= before.reshape(-1, period * WIRED).any(axis=1)[1:]
     for start, stop in stretches(same, REPEATS - 1):
-        one = slice(start * period, (start + 1) * period)
-        read = numpy.unique((place[one] - inner[one])[inner[one] > 0])
-        if scopes or len(read) == period - 1:
+        if scopes or is_chain(wires[start * period : (start + 1) * period]):
             yield start, stop + 1
+
+
+def is_chain(wires: numpy.ndarray) -> bool:
+    """Whether each of some operations but the last is read by another of them."""
+    place = numpy.arange(len(wires))[:, None]
+    read = (place - wires)[(wires > 0) & (wires <= place)]
+    return len(numpy.unique(read)) == len(wires) - 1
 
 
 def peeled(sources: list, readers: list, left: Iterable[int]) -> list[int]:

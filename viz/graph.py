@@ -582,8 +582,7 @@ def arrows_of(
             if first is not arrow:
                 first.gradient |= arrow.gradient
                 first.spine |= arrow.spine
-                first.mark = ", ".join(filter(None, (first.mark, arrow.mark)))
-                first.stretched = ()
+                first.mark, first.stretched = "", ()
     return [*arrows.values()]
 
 
