@@ -171,16 +171,28 @@ def test_a_function_of_the_users_has_its_own_gradient():
 
 def test_folded_boxes_are_one_step():
     model, loss = net()
-    told = steps(loss, depth=0)
+    page = to_html(loss, depth=0)
+    assert "node wire" not in page, "there are no lines for the numbers inside"
+    told = steps_of(page)
     titles = [step["title"] for step in told[1:5]]
     assert titles[0] == "Affine1"
     assert titles[2] == "Affine2"
     assert [step["title"] for step in told[5:]] == titles[::-1]
     assert rows(told[1])["W1"][0] == "goes in"
     loss.backward()
+    assert list(rows(told[-1])) == ["∂loss/∂(add)", "∂loss/∂b1", "∂loss/∂W1"]
     about, _, value = rows(told[-1])["∂loss/∂W1"]
     assert about == "goes on"
     np.testing.assert_allclose(numbers(value), np.ravel(model.params["W1"].grad.numpy()), rtol=1e-5)
+
+
+def test_a_folded_box_is_walked_back_when_all_in_it_is():
+    x = leaf(0.5, "x")
+    with tg.scope("A"):
+        a = tg.tanh(tg.tanh(tg.exp(x)))
+    told = steps(a + tg.square(-x), depth=0)
+    back = [step["title"] for step in told if step["way"] == "backward"]
+    assert back.index("square") < back.index("A")
 
 
 # ---------------------------------------------------------------- where there is no way back
@@ -248,9 +260,9 @@ def test_numbers_are_marked_with_the_steps_that_make_them(any_engine):
 
 def test_the_sum_at_a_leaf_appears_with_its_last_contribution():
     x = leaf(0.5, "x")
-    page = to_html(tg.exp(x) + 3 * x)
+    page = to_html(tg.exp(x) * x)
     (body,) = re.findall(r'<g id="g\w{8}-n0" class="node param">(.*?)</g>', page, re.S)
-    assert re.findall(r'data-from="(\d+)"[^>]*>([^<]+)<', body)[-1] == ("6", "4.649")
+    assert re.findall(r'data-from="(\d+)"[^>]*>([^<]+)<', body)[-1] == ("4", "2.473")
 
 
 def test_what_is_lit_is_there():
