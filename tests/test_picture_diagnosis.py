@@ -291,6 +291,12 @@ def test_reached_only_through_an_operation_without_a_gradient():
     assert picture.caption.endswith("1 gradient missing")
 
 
+def test_a_result_without_a_gradient_at_all():
+    w = parameter([1.0, 2.0], "w")
+    out, _ = record(lambda x: x + w * 2 > 1, (np.ones(2),))
+    assert bad(checked(out)[0]) == {"w": ["no gradient: greater passes none back"]}
+
+
 def test_parameters_that_cannot_have_a_gradient():
     frozen, w = tg.tensor([1.0, 2.0], name="frozen"), parameter([1.0, 2.0], "w")
     updated = w - 0.1

@@ -18,22 +18,10 @@ from tinygraph.rules.table import Kind
 from tinygraph.tape import Cell, Leaf
 from tinygraph.tensor import Tensor
 
-from .graph import (
-    ROLES,
-    Arrow,
-    Box,
-    Picture,
-    is_array,
-    name_of,
-    number,
-    role_of,
-    short,
-    spine_from,
-    tape_order,
-)
+from . import graph
+from .graph import Arrow, Box, Picture, is_array, number, short
 from .numbers import Numbers
 
-ARROWS = "→←↓↑ "
 LONG = 40  # characters of a formula that a box has room for
 MOST = 3  # findings that a box tells
 WRONG = ("not finite", "missing", "zero")  # what can be said of a parameter's gradient
@@ -43,18 +31,8 @@ FEW_ROWS = 16  # in so few a healthy unit may well be 0 throughout
 
 def annotate(picture: Picture, numbers: Numbers, params: dict[str, Tensor]) -> str:
     """Write what is wrong onto a picture, and return its headline, if there is a first fault."""
-    check = _Check(picture, numbers)
     with numpy.errstate(all="ignore"):
-        check.spreads()
-        headline = check.faults()
-        check.flows()
-        check.parameters(params)
-        check.dead()
-        check.chain()
-    check.tell()
-    if headline:
-        picture.summary = f"{headline}. {picture.summary}"
-    return headline
+        return _Check(picture, numbers).run(params)
 
 
 def named(params: Any) -> dict[str, Tensor]:
@@ -72,7 +50,7 @@ def named(params: Any) -> dict[str, Tensor]:
 
 def unreached(params: dict[str, Tensor], results: Iterable[Tensor]) -> list[Leaf]:
     """Return stand-ins for the parameters that the results do not reach, to draw them besides."""
-    reached = set(tape_order(one._node for one in results if one._node is not None))
+    reached = set(graph.tape_order(one._node for one in results if one._node is not None))
     cells = {node.cell for node in reached if isinstance(node, Leaf)}
     return [
         Leaf(one.data, Cell(name), requires_grad=True)
@@ -135,9 +113,16 @@ def apart(here: Any, elsewhere: Any) -> str:
     return ""
 
 
+def called(node: Any) -> str:
+    """Name an operation by what it does, a leaf by its name or its role."""
+    if node.plan is not None:
+        return node.plan.rule.name
+    return graph.name_of(node) or graph.ROLES[graph.role_of(node)]
+
+
 def place_of(node: Any) -> str:
-    """Name an operation or a leaf within a long graph."""
-    what = name_of(node) or (node.plan.rule.name if node.plan else "a leaf")
+    """Name an operation within a long graph."""
+    what = graph.name_of(node) or called(node)
     return f"{what} in {node.scope.name}" if node.scope else what
 
 
@@ -145,17 +130,6 @@ def mean_size(array: Any) -> float:
     """Return the root of the mean square of an array, also where the squares underflow."""
     largest = numpy.abs(array).max()
     return float(largest * sqrt(numpy.square(array / largest).mean())) if largest else 0.0
-
-
-def dead_units(node: Any, array: Any) -> tuple[int, int, int]:
-    """Count the units of a relu that are 0 in all rows, the units, and the rows.
-
-    A unit is a column, or a channel of images (which are batch, channel, height, width).
-    """
-    axis = 1 if array.ndim == 4 else array.ndim - 1
-    others = tuple(i for i in range(array.ndim) if i != axis)
-    off = (array == 0).all(axis=others)
-    return int(off.sum()), off.size, array.size // max(1, off.size)
 
 
 def is_relu(node: Any) -> bool:
@@ -174,42 +148,45 @@ class _Check:
     def __init__(self, picture: Picture, numbers: Numbers):
         self.picture = picture
         self.numbers = numbers
-        self.order = tape_order(picture.roots)
+        self.order = graph.tape_order(picture.roots)
         self.boxes = {node: box for box in picture.boxes for node in box.nodes}
         self.bad = {node for node, array in numbers.values.items() if not finite(array)}
         self.pulled = {key for key, one in numbers.contributions.items() if not finite(one)}
         self.sources: dict[Any, int] = {}  # where a gradient stops being finite, for which operand
-        for node, slot in numbers.contributions:
-            if (node, slot) in self.pulled and finite(numbers.gradients[node]):
-                self.sources.setdefault(node, slot)
         self.live: set[Any] = set()  # whose bad values reach a result or spoil a gradient
         self.lines: dict[Box, list[str]] = {}
         self.counts: Counter[str] = Counter()
         self.end = "the result" if len(picture.roots) == 1 else "the results"
-        if numbers.changed:
-            picture.notes.append(
-                f"not checked: gradients, and what follows {short(numbers.told)}, which "
-                f"{'have' if len(numbers.changed) > 1 else 'has'} new values since"
-            )
 
-    def say(self, node: Any, text: str) -> None:
-        """Write a finding onto the box of a node; where that has several nodes, with its name."""
+    def run(self, params: dict[str, Tensor]) -> str:
+        """Look for everything, and return a headline about the first fault."""
+        self.spread()
+        headline = self.faults()
+        self.flows()
+        self.parameters(params)
+        self.dead()
+        self.chain()
+        self.tell(headline)
+        return headline
+
+    def say(self, node: Any, text: str, kind: str = "") -> None:
+        """Write a finding onto the box of a node, and count it for the caption."""
         box = self.boxes[node]
-        name = f"{self.called(node)}, " if len(box.nodes) > 1 else ""
+        name = f"{called(node)}, " if len(box.nodes) > 1 else ""
         self.lines.setdefault(box, []).append(f"{name}{text}")
+        self.counts[kind] += 1
 
-    def called(self, node: Any) -> str:
-        """Name an operation by what it does, a leaf by its name."""
-        return node.plan.rule.name if node.plan else name_of(node) or ROLES[role_of(node)]
-
-    def spreads(self) -> None:
-        """Find the bad values that reach a result or spoil a gradient.
+    def spread(self) -> None:
+        """Find where gradients go bad, and the bad values that reach a result or spoil a gradient.
 
         Others, such as the infinities that mask the logits of a softmax, are no fault.
         """
-        roots = set(self.picture.roots)
+        for node, slot in self.numbers.contributions:
+            if (node, slot) in self.pulled and finite(self.numbers.gradients[node]):
+                self.sources.setdefault(node, slot)
+        ends = {*self.picture.roots, *self.sources}
         for node in reversed(self.order):
-            if node in self.bad and (node in roots or node in self.sources):
+            if node in self.bad and node in ends:
                 self.live.add(node)
             if node in self.live or node in self.sources:
                 self.live.update(one for one in node.inputs if one in self.bad)
@@ -224,23 +201,19 @@ class _Check:
         forward = self.starts(node for node in self.order if node in self.live)
         back = self.starts(self.sources)
         for node in forward:
+            array = values[node]
             if node.plan is None:
-                self.say(node, f"holds {places(values[node])}")
+                self.say(node, f"holds {places(array)}")
             else:
-                array = values[node]
-                told = places(array, whole=False) + self.where(node, array, self.operands(node))
-                self.say(node, f"forward: {told}")
+                self.say(node, f"forward: {places(array, whole=False)}{self.where(node, array)}")
         for node in back:
-            slot, gradient = self.sources[node], self.numbers.gradients[node]
-            array = contributions[node, slot]
-            formula = vjp_formula(node.plan.rule, slot, target="") or ""
+            array = contributions[node, self.sources[node]]
+            formula = vjp_formula(node.plan.rule, self.sources[node], target="") or ""
             if "\n" in formula or len(formula) > LONG:
                 formula = ""
-            if numpy.array_equal(numpy.isfinite(array), numpy.isfinite(values[node])):
-                told = f"{'/'.join(kinds(array))} there{self.where(node, array, {}, gradient)}"
-            else:
-                told = places(array, whole=False)
-                told += self.where(node, array, self.operands(node), gradient)
+            there = numpy.array_equal(numpy.isfinite(array), numpy.isfinite(values[node]))
+            told = f"{'/'.join(kinds(array))} there" if there else places(array, whole=False)
+            told += self.where(node, array, there, self.numbers.gradients[node])
             self.say(node, " ".join(filter(None, ("backward:", formula, "gives", told))))
         if not forward and not back:
             return ""
@@ -249,22 +222,20 @@ class _Check:
         verb = "gives" if node.plan else "holds"
         array = values[node] if forward else contributions[node, self.sources[node]]
         way = "" if forward else " on the way back"
-        return f"First fault: {self.called(node)} {verb} {places(array)}{way}"
+        return f"First fault: {called(node)} {verb} {places(array)}{way}"
 
-    def operands(self, node: Any) -> dict[str, Any]:
-        """Return the arrays that an operation reads, under the names of its rule."""
-        pairs = zip(node.plan.rule.operands, node.inputs, strict=False)  # a list has no names
-        return {name: self.numbers.values[one] for name, one in pairs if is_array(one)}
+    def where(self, node: Any, array: Any, there: bool = False, gradient: Any = None) -> str:
+        """Say what an operation reads where an array is not finite, if a word or two can say it.
 
-    def where(self, node: Any, array: Any, operands: dict[str, Any], gradient: Any = None) -> str:
-        """Say what the operands are where an array is not finite, and whether the gradient is 0."""
+        What its operands are is left out where that was told already; of a gradient only 0 is told.
+        """
         if node.plan.rule.kind is not Kind.ELEMENTWISE or array.shape != node.shape:
             return ""
         fine, told = numpy.isfinite(array), []
-        for name, one in operands.items():
-            if one.dtype.kind != "c":
-                one = numpy.broadcast_to(one, fine.shape)
-                condition = apart(one[~fine], one[fine])
+        for name, one in zip(node.plan.rule.operands, node.inputs, strict=True):
+            if not there and is_array(one) and one.dtype.kind != "c":
+                values = numpy.broadcast_to(self.numbers.values[one], fine.shape)
+                condition = apart(values[~fine], values[fine])
                 told += [f"{name} {condition}"] if condition else []
         if gradient is not None and not gradient[~fine].any():
             told.append("g = 0")
@@ -272,67 +243,58 @@ class _Check:
 
     def flows(self) -> None:
         """Mark the arrows over which something flows that is not finite."""
-        exact = {(one.tail, one.head, one.slot): one for one in self.picture.arrows}
-        loose = {(one.tail, one.head): one for one in self.picture.arrows}
-        forward: dict[Arrow, dict[Any, Any]] = {}
-        back: dict[Arrow, dict[Any, Any]] = {}
-        values = self.numbers.values
+        arrows: dict[tuple, Arrow] = {}
+        for one in self.picture.arrows:
+            arrows[one.tail, one.head, one.slot] = arrows[one.tail, one.head] = one
+        found: dict[tuple[Arrow, str], dict[Any, Any]] = {}
         for node in self.order:
             for slot, one in enumerate(node.inputs):
                 if one not in self.live and (node, slot) not in self.pulled:
                     continue
                 ends = self.boxes[one], self.boxes[node]
-                arrow = exact.get((*ends, slot)) or loose.get(ends)
+                arrow = arrows.get((*ends, slot)) or arrows.get(ends)
                 if arrow is None:  # inside a folded box
                     continue
                 if one in self.live:
-                    forward.setdefault(arrow, {})[one] = values[one]
+                    found.setdefault((arrow, "forward"), {})[one] = self.numbers.values[one]
                 if (node, slot) in self.pulled:
-                    given = back.setdefault(arrow, {})
-                    given[one] = given.get(one, 0.0) + self.numbers.contributions[node, slot]
+                    sums = found.setdefault((arrow, "back"), {})
+                    sums[one] = sums.get(one, 0.0) + self.numbers.contributions[node, slot]
         last = [arrow for arrow in self.picture.arrows if arrow.head.role == "result"]
         for root, arrow in zip(self.picture.roots, last, strict=True):
             if root in self.live:
-                forward[arrow] = {root: values[root]}
+                found[arrow, "forward"] = {root: self.numbers.values[root]}
         ahead, behind = "→←" if self.picture.horizontal else "↓↑"
-        for arrow, arrays in forward.items():
-            arrow.bad["forward"] = f"{tally(arrays.values())} {ahead}"
-        for arrow, arrays in back.items():
-            arrow.bad["back"] = f"{behind} {tally(arrays.values())}"
+        for (arrow, way), arrays in found.items():
+            text = tally(arrays.values())
+            arrow.bad[way] = f"{text} {ahead}" if way == "forward" else f"{behind} {text}"
+            arrow.sentence += f"; {way}: {text}"
 
     def parameters(self, params: dict[str, Tensor]) -> None:
         """Say which parameters get no gradient, one that is not finite, or only zeros."""
-        reached = set(self.order)
-        known = not self.numbers.missing or not any(one.requires_grad for one in self.picture.roots)
-        for node in self.boxes:
-            if not isinstance(node, Leaf) or not node.requires_grad:
-                continue
+        reached, gradients = set(self.order), self.numbers.gradients
+        known = gradients or not any(one.requires_grad for one in self.picture.roots)
+        leaves = [node for node in self.boxes if isinstance(node, Leaf)]
+        for node in leaves:
+            gradient = gradients.get(node)
             if node not in reached:
-                self.count("missing", node, f"no gradient: not reached from {self.end}")
-            elif known and node not in self.numbers.gradients:
-                self.count("missing", node, f"no gradient: {self.obstacle(node)}")
-            elif known:
-                gradient = self.numbers.gradients[node]
+                self.say(node, f"no gradient: not reached from {self.end}", "missing")
+            elif gradient is None:
+                if known and node.requires_grad:
+                    self.say(node, f"no gradient: {self.obstacle(node)}", "missing")
+            elif not finite(gradient):
                 of = f" of {gradient.size:,}" if gradient.ndim else ""
-                if not finite(gradient):
-                    self.count("not finite", node, f"grad: {tally([gradient])}{of}")
-                elif gradient.size and not gradient.any():
-                    zero = f"all {gradient.size:,} are 0" if gradient.size > 1 else "0"
-                    self.count("zero", node, f"grad: {zero}")
-        cells = {node.cell: node for node in self.boxes if isinstance(node, Leaf)}
-        for one in params.values():
-            node = one._node
-            if node is not None and node not in self.boxes:
-                node = cells.get(node.cell)
-            if node is not None and not isinstance(node, Leaf):
-                self.count("missing", node, "no gradient kept: a result, not a leaf")
-            elif node is not None and not node.requires_grad:
-                self.count("missing", node, "no gradient: requires_grad is False")
-
-    def count(self, what: str, node: Any, text: str) -> None:
-        """Write a finding about a parameter, and count it for the caption."""
-        self.say(node, text)
-        self.counts[what] += 1
+                self.say(node, f"grad: {tally([gradient])}{of}", "not finite")
+            elif gradient.size and not gradient.any():
+                zero = f"all {gradient.size:,} are 0" if gradient.size > 1 else "0"
+                self.say(node, f"grad: {zero}", "zero")
+        cells = {node.cell: node for node in leaves}
+        for node in (one._node for one in params.values()):
+            leaf = cells.get(getattr(node, "cell", None))
+            if leaf is not None and not leaf.requires_grad:
+                self.say(leaf, "no gradient: requires_grad is False", "missing")
+            elif node in self.boxes and node.plan is not None:
+                self.say(node, "no gradient kept: a result, not a leaf", "missing")
 
     def obstacle(self, leaf: Any) -> str:
         """Name the operation at which the way back to a leaf ends."""
@@ -348,27 +310,27 @@ class _Check:
     def dead(self) -> None:
         """Say which relus are off for most units in all rows of the batch.
 
-        In a deep net's first weights every second unit is off for all rows. So a share is told
-        if it is above two thirds and three standard deviations above that half, or the whole.
+        A unit is a column, or a channel of images (which are batch, channel, height, width). In a
+        deep net's first weights every second unit is off for all rows. So a share is told if it is
+        above two thirds and three standard deviations above that half, or the whole.
         """
         for node in filter(is_relu, self.order):
             array = self.numbers.values.get(node)
-            if array is None:
+            if array is None or not array.size:
                 continue
-            off, units, rows = dead_units(node, array)
-            most = max(2 / 3, 0.5 + 1.5 / sqrt(units)) if units else 1
-            if rows > 1 and off and (off == units or (off > most * units and rows >= FEW_ROWS)):
-                self.say(node, f"dead: {off:,} of {units:,} units, 0 in all {rows:,} rows")
-                self.counts["dead"] += 1
+            axis = 1 if array.ndim == 4 else array.ndim - 1
+            off = (array == 0).all(axis=tuple(i for i in range(array.ndim) if i != axis))
+            count, units, rows = int(off.sum()), off.size, array.size // off.size
+            most = max(2 / 3, 0.5 + 1.5 / sqrt(units)) * units
+            if rows > 1 and (count == units or (count > most and rows >= FEW_ROWS)):
+                self.say(node, f"dead: {count:,} of {units:,} units, 0 in all {rows:,} rows")
 
     def chain(self) -> None:
         """Say whether the gradient vanishes or explodes on its way along the spine."""
-        if self.numbers.missing:
-            return
         gradients = self.numbers.gradients
         sizes = [
             (node, mean_size(gradients[node]))
-            for node in spine_from(self.picture.roots[0])
+            for node in graph.spine_from(self.picture.roots[0])
             if node in gradients and gradients[node].size > 1
         ]
         if len(sizes) < 2 or not all(numpy.isfinite(size) for _, size in sizes):
@@ -377,51 +339,44 @@ class _Check:
         if not top or 1 / RATIO <= bottom / top <= RATIO:
             return
         steps = {node: after / before for (node, before), (_, after) in pairwise(sizes) if before}
-        vanishes = bottom < top
-        worst = (min if vanishes else max)(steps, key=steps.__getitem__)
+        word, most = ("vanish", min) if bottom < top else ("explode", max)
+        worst = most(steps, key=steps.__getitem__)
         self.picture.notes.append(
-            f"gradients {'vanish' if vanishes else 'explode'}: root mean square "
-            f"{top:.2g} at {place_of(late)}, {bottom:.2g} at {place_of(early)}; "
+            f"gradients {word}: root mean square {top:.2g} at {place_of(late)}, "
+            f"{bottom:.2g} at {place_of(early)}; "
             f"most at {place_of(worst)} (× {steps[worst]:.2g})".replace("e-", "e−")
         )
 
-    def tell(self) -> None:
-        """Write the findings onto boxes and arrows, and what was checked into the caption."""
+    def tell(self, headline: str) -> None:
+        """Write the findings onto the boxes, and what was checked into caption and summary."""
         for box, found in self.lines.items():
             lines = [text if n == 1 else f"{text} (× {n})" for text, n in Counter(found).items()]
-            extra = len(lines) - MOST
-            box.bad = [*lines[:MOST], f"and {extra:,} more"] if extra > 0 else lines
+            more = [f"and {len(lines) - MOST:,} more"] if len(lines) > MOST else []
+            box.bad = lines[:MOST] + more
             box.sentence = "; ".join([box.sentence, *box.bad])
-        for arrow in self.picture.arrows:
-            flowing = [f"{way}: {text.strip(ARROWS)}" for way, text in arrow.bad.items()]
-            arrow.sentence = "; ".join([arrow.sentence, *flowing])
-        counted = [f"{self.counts[what]:,} {what}" for what in WRONG if self.counts[what]]
+        counted = [f"{self.counts[kind]:,} {kind}" for kind in WRONG if self.counts[kind]]
         if counted:
-            first, _, rest = counted[0].partition(" ")
-            word = "gradient" if first == "1" else "gradients"
-            counted[0] = f"{first} {word} {rest}"
-        parts = [self.picture.caption, ", ".join(counted), self.checked(), self.unchecked()]
-        self.picture.caption = " · ".join(filter(None, parts))
-        told = [*parts[1:], *self.picture.notes]
-        self.picture.summary = " ".join([*(f"{one}." for one in told if one), self.picture.summary])
+            count, kind = counted[0].split(" ", 1)
+            counted[0] = f"{count} gradient{'' if count == '1' else 's'} {kind}"
+        picture, missing = self.picture, self.numbers.missing
+        if self.numbers.changed:
+            missing = ""
+            picture.notes.insert(0, (
+                f"not checked: gradients, and what follows {short(self.numbers.told)}, which "
+                f"{'have' if len(self.numbers.changed) > 1 else 'has'} new values since"
+            ))  # fmt: skip
+        told = [", ".join(counted), self.checked(), missing and f"no gradients: {missing}"]
+        picture.caption = " · ".join(filter(None, [picture.caption, *told]))
+        said = filter(None, [headline, *told, *picture.notes])
+        picture.summary = " ".join([*(f"{one}." for one in said), picture.summary])
 
     def checked(self) -> str:
         """Say what is finite, if all that counts is."""
         if self.live or self.counts["not finite"] or self.counts["missing"]:
             return ""
-        subject = "other values" if self.numbers.changed else "values"
-        inside = ""
+        subject, inside = "other values" if self.numbers.changed else "values", ""
         if self.bad:
-            found = dict.fromkeys(kind for one in self.order if one in self.bad
-                                  for kind in kinds(self.numbers.values[one]))  # fmt: skip
-            subject, inside = self.end, f"; {'/'.join(found)} inside does no harm"
+            found = Counter(kind for node in self.bad for kind in kinds(self.numbers.values[node]))
+            subject, inside = self.end, f"; {'/'.join(sorted(found))} inside does no harm"
         both = "" if self.numbers.missing else " and gradients"
         return f"checked: {subject}{both} are finite{inside}"
-
-    def unchecked(self) -> str:
-        """Say why there are no gradients to check."""
-        return (
-            ""
-            if self.numbers.changed or not self.numbers.missing
-            else (f"no gradients: {self.numbers.missing}")
-        )
