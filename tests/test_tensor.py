@@ -56,28 +56,14 @@ def test_attributes():
         _ = x[0].mT
 
 
-@pytest.mark.parametrize("data", [1, [True], np.arange(3), [1j]])
-def test_a_gradient_of_other_than_real_floats_is_refused(data):
-    with pytest.raises(tg.DTypeError, match=r"only real floating point.*float64"):
+@pytest.mark.parametrize("data", [1, [True], np.arange(3)])
+def test_a_gradient_of_other_than_floating_numbers_is_refused(data):
+    with pytest.raises(tg.DTypeError, match=r"only floating point.*float64"):
         tg.tensor(data, requires_grad=True)
     x = tg.tensor(data)
-    with pytest.raises(tg.DTypeError, match="only real floating point"):
+    with pytest.raises(tg.DTypeError, match="only floating point"):
         x.requires_grad = True
-    if x.dtype.kind != "c":
-        assert tg.tensor(data, dtype="float64", requires_grad=True).requires_grad
-
-
-def test_a_gradient_through_complex_numbers_is_refused():
-    x = leaf([1.0, 2.0], name="x")
-    y = abs(x * 1j)
-    assert values(y) == [1.0, 2.0]
-    with pytest.raises(tg.DTypeError, match=r"multiply.*complex"):
-        y.sum().backward()
-    assert x.grad is None
-    with pytest.raises(tg.DTypeError, match="complex"):
-        tg.grad(lambda x: abs(x * 1j))(1.0)
-    with pytest.raises(tg.DTypeError, match="complex"):
-        tg.jvp(lambda x: abs(x * 1j), (1.0,), (1.0,))
+    assert tg.tensor(data, dtype="float64", requires_grad=True).requires_grad
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .errors import DTypeError
 from .reverse import Call, as_tensor, zeros
 from .rules import Kind, Rule
-from .tape import MODES
+from .tape import MODES, conjugate
 from .tensor import Tensor, Wrapped, apply, innermost, wrap
 
 
@@ -136,11 +135,8 @@ def push(rule: Rule, primals: tuple, tangents: tuple, y: Tensor, params: dict) -
         else:
             parts.append(transposed(rule, i, tangents[i], primals, y, params))
     total = sum(parts[1:], start=parts[0])
-    if total.dtype.kind == "c" and y.dtype.kind == "f":
-        raise DTypeError(
-            f"jvp: {rule.name} makes real numbers of complex ones, and derivatives through complex "
-            "numbers are not supported. Compute with real and imaginary parts."
-        )
+    if total.dtype.kind == "c" and y.dtype.kind != "c":
+        total = xp.real(total)  # the gradient of a real number leads uphill by its real part
     if total.shape != y.shape:
         total = xp.broadcast_to(total, y.shape)
     return total if total.dtype == y.dtype else xp.astype(total, y.dtype)
@@ -155,7 +151,8 @@ def transposed(
     def vjp(g: Tensor) -> Tensor:
         return rule.evaluate(Tensor._namespace, slot, g, operands, y, params)
 
+    xp = Tensor._namespace
     call = Call(rule.name, vjp, (zeros(y),), {}, 0)
     call.look([call.out])
-    (pulled,) = call.pull([call.out], [tangent], call.variables)
-    return zeros(y) if pulled is None else pulled
+    (pulled,) = call.pull([call.out], [conjugate(xp, tangent)], call.variables)
+    return zeros(y) if pulled is None else conjugate(xp, pulled)

@@ -20,6 +20,7 @@ class FunctionPlan:
     """What to keep of one application of a `Function`: its operands and its residuals."""
 
     __slots__ = ("names", "rule", "slots")
+    transposes = False  # a function's own gradient is whole
 
     def __init__(self, rule: "Function", slots: tuple[int, ...]):
         self.rule = rule

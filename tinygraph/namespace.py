@@ -113,7 +113,7 @@ def tensor(
     dtype : dtype, optional
         By default that of the data.
     requires_grad : bool
-        Whether gradients with respect to it are wanted. Real floating dtypes only.
+        Whether gradients with respect to it are wanted. Floating dtypes only.
     name : str, optional
         For error messages and pictures.
 

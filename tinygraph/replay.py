@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 
 from .errors import GraphError
-from .tape import Leaf, Node, fitted, operands, reachable
+from .tape import Leaf, Node, fitted, operands, pull_conjugate, reachable
 
 
 class Replay:
@@ -75,7 +75,7 @@ class Replay:
             gradients[node] = gradient = arrived[node]
             if node.plan is None:
                 continue
-            pulled = node.plan.pull(self.xp, gradient, self.kept[node], node.params)
+            pulled = pull_conjugate(self.xp, node, gradient, self.kept[node])
             for slot, parent, one in zip(node.plan.slots, node.parents, pulled, strict=True):
                 if one is None:
                     continue

@@ -148,10 +148,10 @@ class Call:
         Where the call is mapped over a batch, each example gets a variable of its own.
         """
         tensor = as_tensor(x)
-        if tensor.dtype.kind != "f":
+        if tensor.dtype.kind not in "fc":
             raise DTypeError(
-                f"{self.name}: argument {place} has dtype {tensor.dtype}, and only real floating "
-                "point numbers have gradients. Use .astype('float64') on it, or leave it out of "
+                f"{self.name}: argument {place} has dtype {tensor.dtype}, and only floating point "
+                "numbers have gradients. Use .astype('float64') on it, or leave it out of "
                 "argnums."
             )
         for batch in self.outside.batches:

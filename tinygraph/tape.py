@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy
 
-from .errors import DTypeError, GraphError, RuleError
+from .errors import GraphError, RuleError
 from .rules.table import ListPlan, Plan
 
 # ---------------------------------------------------------------- what a graph is made of
@@ -308,13 +308,28 @@ def fitted(xp: Any, gradient: Any, parent: Any, node: Node) -> Any:
                 f"operand of shape {parent.shape}."
             )
     if gradient.dtype != parent.dtype:
-        if gradient.dtype.kind == "c":
-            raise DTypeError(
-                f"backward: {describe(node)} makes complex numbers of real ones, and gradients "
-                "through complex numbers are not supported. Compute with real and imaginary parts."
-            )
+        if gradient.dtype.kind == "c" and parent.dtype.kind != "c":
+            gradient = xp.real(gradient)
         gradient = xp.astype(gradient, parent.dtype)
     return gradient
+
+
+def conjugate(xp: Any, gradient: Any) -> Any:
+    """Return the complex conjugate; of real numbers and of nothing what they are."""
+    complex_ = gradient is not None and gradient.dtype.kind == "c"
+    return xp.conj(gradient) if complex_ else gradient
+
+
+def pull_conjugate(xp: Any, node: Node, gradient: Any, kept: tuple) -> list:
+    """Pull a gradient of complex numbers back through one node.
+
+    A formula transposes: it knows nothing of conjugates. The gradient that points uphill is pulled
+    back by the conjugate transpose, which is the transpose between two conjugations.
+    """
+    if not node.plan.transposes:
+        return node.plan.pull(xp, gradient, kept, node.params)
+    pulled = node.plan.pull(xp, conjugate(xp, gradient), kept, node.params)
+    return [conjugate(xp, one) for one in pulled]
 
 
 def pull_back(
@@ -346,7 +361,9 @@ def pull_back(
     release : bool
         Whether to free what each node kept as soon as the walk has passed it.
     """
+    complex_ = False
     for node in order:
+        complex_ = complex_ or node.dtype.kind == "c"
         if node.kept is None and (targets is None or node not in targets):
             raise GraphError(
                 f"backward: this graph was walked before, and what {describe(node)} kept was "
@@ -368,7 +385,11 @@ def pull_back(
         plan = node.plan
         if plan is None:
             continue
-        pulled = plan.pull(xp, gradient, lift(node) if lift else node.kept, node.params)
+        kept = lift(node) if lift else node.kept
+        if complex_:
+            pulled = pull_conjugate(xp, node, gradient, kept)
+        else:
+            pulled = plan.pull(xp, gradient, kept, node.params)
         if release:
             node.kept = None
         for parent, one in zip(node.parents, pulled, strict=True):

@@ -251,7 +251,7 @@ class Tensor:
     dtype : dtype, optional
         By default that of the data.
     requires_grad : bool
-        Whether gradients with respect to it are wanted. Real floating dtypes only.
+        Whether gradients with respect to it are wanted. Floating dtypes only.
     name : str, optional
         For error messages and pictures.
 
@@ -376,10 +376,10 @@ class Tensor:
                 f"requires_grad: {describe(leaf)} is a result and follows its operands. "
                 "Set it on a leaf, or use .detach() to cut the graph here."
             )
-        if value and self.dtype.kind != "f":
+        if value and self.dtype.kind not in "fc":
             raise DTypeError(
-                f"requires_grad: {self._label()} has dtype {self.dtype}, and only real floating "
-                "point numbers have gradients. Use .astype('float64') first, or dtype='float64'."
+                f"requires_grad: {self._label()} has dtype {self.dtype}, and only floating point "
+                "numbers have gradients. Use .astype('float64') first, or dtype='float64'."
             )
         self._node = Leaf(leaf.data, leaf.cell, requires_grad=bool(value), traced=leaf.traced)
 
@@ -470,6 +470,11 @@ class Tensor:
                     f"backward: {self._label()} has shape {self.shape}, and only a result of one "
                     "entry has a gradient by itself. Reduce it, for example by .sum(), or pass "
                     "grad: an array of that shape."
+                )
+            if self.dtype.kind == "c":
+                raise DTypeError(
+                    f"backward: {self._label()} is complex, and only a real number has a gradient "
+                    "by itself. Reduce it, for example by tg.abs or tg.real, or pass grad."
                 )
             return wrap(numpy.ones(self.shape, self.dtype))
         seed = grad if isinstance(grad, Tensor) else Tensor(grad)

@@ -264,9 +264,9 @@ def jvp(f: Callable, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
     leaves, join = flatten(tuple(primals))
     values = [as_tensor(one) for one in leaves]
     for i, one in enumerate(values):
-        if one.dtype.kind != "f":
+        if one.dtype.kind not in "fc":
             raise DTypeError(
-                f"jvp: primal {i} has dtype {one.dtype}, and only real floating point numbers have "
+                f"jvp: primal {i} has dtype {one.dtype}, and only floating point numbers have "
                 "derivatives. Use .astype('float64') on it."
             )
     directions = like("jvp", "tangent", tuple(tangents), values)

@@ -4,7 +4,7 @@ Operands broadcast. A formula need not care: the engine sums its result back to 
 and casts it to the operand's dtype.
 """
 
-from .table import BOOLEAN, POSITIVE, REAL, Domain, Kind, rule
+from .table import BOOLEAN, POSITIVE, REAL, Domain, Kind, Shapes, rule
 
 ELEMENTWISE = Kind.ELEMENTWISE
 UNTIED = (REAL, Domain(distinct=True))  # the second operand's entries keep apart from the first's
@@ -13,6 +13,13 @@ UNTIED = (REAL, Domain(distinct=True))  # the second operand's entries keep apar
 def share(xp, g, larger, equal):
     """Give g where an operand wins, half of it where both tie."""
     return xp.where(equal, 0.5 * g, xp.where(larger, g, 0.0))
+
+
+def abs_vjp(xp, g, a, y):
+    """Return g times the sign of a, or of its conjugate where a is complex."""
+    if a.dtype.kind == "c":
+        return g * (xp.conj(a) / xp.where(y == 0, 1.0, y))
+    return g * xp.sign(a)
 
 
 rule(
@@ -93,7 +100,7 @@ rule(
     doc="Return the hyperbolic tangent of a.",
 )  # fmt: skip
 rule(
-    "abs", vjp=lambda xp, g, a: g * xp.sign(a),
+    "abs", vjp=abs_vjp,
     doc="Return the absolute value of a.",
     kind=ELEMENTWISE, domain=REAL.without(0), convention="abs'(0) = 0",
 )  # fmt: skip
@@ -121,6 +128,26 @@ rule(
          lambda xp, g, condition: xp.where(condition, 0.0, g)),
     doc="Return a where the condition holds, b elsewhere.",
     kind=ELEMENTWISE, domain=(BOOLEAN, REAL, REAL),
+)  # fmt: skip
+
+rule(
+    "conj", vjp=lambda xp, g: xp.conj(g),
+    doc="Return the complex conjugate of a.",
+    kind=Kind.LINEAR, domain=REAL, shapes=Shapes.BROADCAST, broadcasts=True,
+)  # fmt: skip
+rule(
+    "real",
+    lambda xp, a, /: xp.real(a),
+    vjp=lambda g: g,
+    doc="Return the real part of a.",
+    kind=Kind.LINEAR, domain=REAL, shapes=Shapes.BROADCAST, view=True,
+)  # fmt: skip
+rule(
+    "imag",
+    lambda xp, a, /: xp.imag(a),
+    vjp=lambda g: g * -1j,
+    doc="Return the imaginary part of a.",
+    kind=Kind.LINEAR, domain=REAL, shapes=Shapes.BROADCAST, view=True,
 )  # fmt: skip
 
 # Constant between their jumps: there is no gradient to speak of, so none is recorded.

@@ -108,6 +108,7 @@ class Plan:
     """
 
     __slots__ = ("keep", "names", "pull", "rule", "slots")
+    transposes = True  # and does not conjugate: the engine does, where numbers are complex
 
     def __init__(self, rule: "Rule", slots: tuple[int, ...]):
         self.rule = rule
@@ -140,6 +141,7 @@ class ListPlan:
     """The plan of a rule on a list of operands; its one vjp gives the gradients of all of them."""
 
     __slots__ = ("keep", "names", "pull", "rule", "slots")
+    transposes = True
 
     def __init__(self, rule: "Rule", slots: tuple[int, ...]):
         self.rule = rule
