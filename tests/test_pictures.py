@@ -251,6 +251,14 @@ def test_roles():
             assert re.search(rf'\b{key}="?{re.escape(look[key])}"?[ \]]', line), (role, key)
 
 
+@pytest.mark.parametrize("style", ["structure", "textbook"])
+def test_without_a_title_there_is_no_head(style):
+    x = parameter((), "x")
+    svg = svg_of(to_dot(x * 2, title="", style=style))
+    assert not any("operation" in text or "value" in text for text in texts(svg))
+    assert svg[0].text == "loss"  # screen readers still have a title
+
+
 def test_only_what_occurs_is_in_the_legend():
     x = parameter(3, "x")
     plain = to_dot(x + x).source

@@ -53,7 +53,7 @@ def to_dot(
     direction : {"LR", "TB"}, optional
         From left to right or from top to bottom; by default the former for small graphs.
     title : str, optional
-        By default the name of the function or of the results.
+        By default the name of the function or of the results. Empty, there is no head at all.
     legend : bool
         Whether to say what the signs mean.
     check : bool
@@ -93,15 +93,18 @@ def to_dot(
         raise ArgumentError("to_dot: params are parameters to check; pass check=True as well.")
     if depth is not None and not (isinstance(depth, int) and depth >= 0):
         raise ArgumentError(f"to_dot: depth is a number of levels of scopes, 0 or more: {depth!r}.")
+    if fold not in (None, True, False):
+        raise ArgumentError(f"to_dot: fold is True, False or None: {fold!r}.")
     if not (isinstance(max_nodes, int) and max_nodes > 0):
         raise ArgumentError(f"to_dot: max_nodes is a number of boxes, at least 1: {max_nodes!r}.")
     wanted = diagnosis.named(params)
     name, results = results_of(obj, args)
     besides = diagnosis.unreached(wanted, [tensor for _, tensor in results]) if wanted else []
     picture = read(
-        name if title is None else str(title), results, direction, besides,
+        str(title or name), results, direction, besides,
         depth=depth, fold=fold, max_nodes=max_nodes,
     )  # fmt: skip
+    picture.head = title != ""
     if check:
         fault = diagnosis.annotate(picture, Numbers(picture), wanted)
         if fault and title is None:

@@ -105,8 +105,8 @@ class Arrow:
 class Picture:
     """All that is drawn, in the order of the tape.
 
-    `roots` are the results on the tape, `direction` is what was asked for, and `notes` what the
-    head says besides.
+    `roots` are the results on the tape, `direction` is what was asked for, `head` whether
+    there is a head above it, and `notes` what that says besides.
     """
 
     title: str
@@ -119,6 +119,7 @@ class Picture:
     regions: list[Region]
     roots: list[Any]
     direction: str | None = None
+    head: bool = True
     notes: list[str] = field(default_factory=list)
 
 

@@ -175,7 +175,8 @@ def note(text: str, colour: str) -> str:
 def graph(picture: Picture, legend: bool) -> dict[str, str]:
     """Return the attributes of the whole picture."""
     attributes = {
-        **GRAPH, "rankdir": "LR" if picture.horizontal else "TB", "label": title(picture, legend),
+        **GRAPH, "rankdir": "LR" if picture.horizontal else "TB",
+        "label": title(picture, legend) if picture.head else "",
     }  # fmt: skip
     if len(picture.boxes) > CROWDED:
         attributes["nslimit"] = "1"

@@ -43,7 +43,8 @@ def draw(picture: Picture, *, legend: bool = True, numbers: Numbers | None = Non
         format="svg",
         graph_attr={
             **style.GRAPH, "rankdir": "LR" if horizontal else "TB", "nodesep": ".3",
-            "ranksep": ".2", "label": head(picture, numbers, legend, horizontal),
+            "ranksep": ".2",
+            "label": head(picture, numbers, legend, horizontal) if picture.head else "",
         },
         node_attr=style.NODE,
         edge_attr={**style.EDGE, "penwidth": "2"},
