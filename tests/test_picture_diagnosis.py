@@ -367,6 +367,8 @@ def test_units_of_images_are_channels_and_of_one_sample_there_are_none():
     assert bad(picture)["relu"] == ["dead: 8 of 8 units, 0 in all 36 rows"]
     picture, _ = checked(tg.relu(parameter(-np.ones(5), "a")).sum())
     assert "relu" not in bad(picture)
+    for shape in ((5, 0), (0, 5), ()):
+        assert not bad(checked(tg.relu(parameter(np.ones(shape), "a")).sum())[0])
 
 
 def network(depth, width, function, scale, rows):
