@@ -288,7 +288,7 @@ class _Check:
             elif gradient.size and not gradient.any():
                 zero = f"all {gradient.size:,} are 0" if gradient.size > 1 else "0"
                 self.say(node, f"grad: {zero}", "zero")
-        cells = {node.cell: node for node in leaves}
+        cells: dict[Any, Leaf] = {node.cell: node for node in leaves}
         for node in (one._node for one in params.values()):
             leaf = cells.get(getattr(node, "cell", None))
             if leaf is not None and not leaf.requires_grad:
