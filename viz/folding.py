@@ -385,6 +385,8 @@ class Folding:
                 distance[j] = max(distance[j], far) if near else min(distance[j], far)
         order = sorted(range(len(units)), key=lambda i: (distance[i], -i))
         others = [units[i] for i in sorted(order[count:])]
+        if len(others) == 1:
+            return units
         rest = Unit("rest", None, [node for unit in others for node in unit.operations],
                     [leaf for unit in others for leaf in unit.leaves])  # fmt: skip
         return self.in_order([*(units[i] for i in order[:count]), rest])
