@@ -110,7 +110,7 @@ def test_operands_are_told_by_name_and_settings_by_value():
     shown = rows(times)
     assert "3" in (shown["a"][2], shown["b"][2])
     assert ("= x", "(2, 2) float64", "[[1  2]\n [3  4]]") in shown.values()
-    assert shown["y"] == ("= scaled", "(2, 2) float64", "[[3   6]\n [9  12]]")
+    assert shown["y"] == ("= scaled", "(2, 2) float64", "[[ 3   6]\n [ 9  12]]")
     assert rows(total)["axis"] == ("setting", "", "1")
     assert rows(total)["a"][0] == "= scaled"
 
@@ -153,7 +153,7 @@ def test_large_arrays_are_told_in_a_line():
     x[0, 0], x[1, 1], x[2, 2] = -8.0, np.nan, np.inf
     told = steps(leaf(x, "x") + leaf(np.zeros((0, 1)), "empty").sum())
     shown = rows(told[0])
-    assert shown["x"][2] == "mean 1.231, largest |·| 8, 1 nan, 1 inf"
+    assert shown["x"][2] == "1 nan, 1 inf, mean 1.23, −8 … 2"
     assert shown["empty"][2] == "empty"
 
 

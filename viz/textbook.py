@@ -177,9 +177,9 @@ class Block:
         return style.font(text, self.size, "bad border" if bad else self.colour, bad)
 
 
-def entry(value: Any) -> str:
-    """Write one entry of an array, an integer whole, other numbers with four digits."""
-    text = str(value.item()) if value.dtype.kind in "iub" else f"{value + 0.0:.4g}"  # no −0
+def entry(value: Any, digits: int = 4) -> str:
+    """Write one entry of an array, an integer whole, other numbers with some digits."""
+    text = str(value.item()) if value.dtype.kind in "iub" else f"{value + 0.0:.{digits}g}"  # no −0
     return text.replace("-", "−")
 
 
