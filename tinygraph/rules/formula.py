@@ -8,7 +8,6 @@ there is no source to read.
 """
 
 import ast
-import inspect
 import linecache
 import re
 from collections.abc import Callable
@@ -73,23 +72,21 @@ def formula(function: Callable, known: dict | None = None, *, target: str = "") 
     if tree is None:
         return None
     scope = None if known is None else {**function.__globals__, **known}
+    before = {"__builtins__", *(scope or ())}
     writer = Writer(function, scope)
     left = f"{target} = " if target else ""
-    lines = []
-    for prefix, one in statements(tree, writer):
-        last = isinstance(one, ast.Return)
-        lines.append(prefix + (left if last else "") + writer.write(one.value if last else one))
-        if (
-            known is not None
-            and isinstance(one, ast.Assign)
-            and isinstance(one.targets[0], ast.Name)
-        ):
-            known[one.targets[0].id] = writer.scope[one.targets[0].id]
+    lines = [
+        prefix
+        + (left + writer.write(one.value) if isinstance(one, ast.Return) else writer.write(one))
+        for prefix, one in statements(tree, writer)
+    ]
+    if known is not None:
+        known.update((name, made) for name, made in writer.scope.items() if name not in before)
     return "\n".join(lines)
 
 
 @lru_cache
-def parsed(source: str) -> list[ast.AST]:
+def parsed(source: str) -> list[Any]:
     """Return all functions of a file, outer ones first."""
     kinds = ast.Lambda | ast.FunctionDef
     return [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
@@ -157,7 +154,7 @@ class Writer(ast.NodeTransformer):
 
     def __init__(self, function: Any, scope: dict | None, instead: dict | None = None):
         self.names = function.__globals__
-        self.scope = scope
+        self.scope: Any = scope
         self.instead = instead or {}
         self.readable = True
 
@@ -180,8 +177,8 @@ class Writer(ast.NodeTransformer):
 
     def visit_Constant(self, node: ast.Constant) -> Any:
         """Write 1 for 1.0."""
-        whole = isinstance(node.value, float) and node.value.is_integer()
-        return ast.Constant(int(node.value)) if whole else node
+        value: Any = node.value
+        return ast.Constant(int(value)) if isinstance(value, float) and value % 1 == 0 else node
 
     def visit_Attribute(self, node: ast.Attribute) -> Any:
         """Leave the namespace away, and write a transposed matrix with its sign."""
@@ -222,20 +219,21 @@ class Writer(ast.NodeTransformer):
 
     def written_out(self, helper: Any, call: ast.Call) -> Any:
         """Return the expression that a function returns for these arguments, if it is only that."""
-        given = inspect.signature(helper).bind(
-            *call.args, **{one.arg or "": one.value for one in call.keywords}
-        )
+        names = helper.__code__.co_varnames[: helper.__code__.co_argcount]
+        given = dict(zip(names, call.args, strict=False))
+        given |= {one.arg: one.value for one in call.keywords}
         tree = definition(helper)
-        if tree is None or len(given.arguments) < len(given.signature.parameters):
+        if tree is None or len(given) < len(names):
             return None
         scope = None
         if self.scope is not None:
-            values = {name: self.value(one) for name, one in given.arguments.items()}
+            values = {name: self.value(one) for name, one in given.items()}
             scope = {**helper.__globals__, **values}
-        instead = {name: self.visit(deepcopy(one)) for name, one in given.arguments.items()}
+        instead = {name: self.visit(deepcopy(one)) for name, one in given.items()}
         inner = Writer(helper, scope, instead)
-        lines = statements(tree, inner)
-        if len(lines) > 1 or lines[0][0] or not isinstance(lines[0][1], ast.Return):
+        (prefix, first), *others = statements(tree, inner)
+        if others or prefix or not isinstance(first, ast.Return):
             return None
-        out = inner.visit(deepcopy(lines[0][1].value))
+        body: Any = first.value
+        out = inner.visit(deepcopy(body))
         return out if inner.readable else None
