@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 import tinygraph as tg
+from tinygraph import namespace
 from tinygraph.replay import replay
-from tinygraph.rules import RULES
+from tinygraph.rules import RULES, Kind, rule
+from tinygraph.rules.table import REAL
 from tinygraph.tape import Leaf, Node, operands, reachable
 from tinygraph.tensor import apply
+from tinygraph.testing import check_grads
 
 
 def leaf(data, **options):
@@ -334,3 +337,48 @@ def test_replay_keeps_what_a_shared_array_held():
 
 def test_apply_runs_any_rule_by_its_entry():
     assert apply(RULES["add"], (1.0, tg.tensor(2.0)), {}).item() == 3.0
+
+
+# ---------------------------------------------------------------- several results
+
+
+@pytest.fixture
+def polar():
+    """An operation with two results: the radius, and the angle, of points with parts a and b."""
+
+    def vjp(xp, g, y, own, other, sign):
+        radius, _ = y
+        parts = (g[0], own / radius), (g[1], sign * other / radius**2)
+        return sum(one * factor for one, factor in parts if one is not None)
+
+    rule(
+        "polar",
+        lambda xp, a, b, /: ((a * a + b * b) ** 0.5, np.arctan2(np.asarray(b), np.asarray(a))),
+        vjp=(lambda xp, g, y, a, b: vjp(xp, g, y, a, b, -1),
+             lambda xp, g, y, a, b: vjp(xp, g, y, b, a, 1)),
+        doc="Return radius and angle.",
+        kind=Kind.OTHER, domain=(REAL, REAL), outputs=("radius", "angle"),
+    )  # fmt: skip
+    yield namespace.polar
+    del RULES["polar"], namespace.polar
+
+
+POINTS = np.array([1.0, 2.0, -0.5]), np.array([0.3, -1.0, 2.0])
+
+
+def test_an_operation_may_have_several_results(polar):
+    check_grads(lambda a, b: polar(a, b), POINTS, order=2)
+    check_grads(lambda a, b: polar(a, b).angle, POINTS, order=2)  # the other got no gradient
+    a, b = (tg.tensor(one, requires_grad=True) for one in POINTS)
+    radius, angle = polar(a, b)
+    assert (radius * tg.exp(angle)).shape == (3,)
+    again = replay([radius._node, angle._node], np)
+    assert again[angle._node].tobytes() == angle.numpy().tobytes()
+    assert polar(*POINTS).radius.requires_grad is False
+
+
+def test_several_results_are_mapped_over_a_batch(polar):
+    mapped = tg.vmap(lambda a, b: polar(a, b).angle * 2)(*POINTS)
+    assert np.allclose(mapped, 2 * np.arctan2(POINTS[1], POINTS[0]))
+    slopes = tg.vmap(tg.grad(lambda a, b: polar(a, b).radius))(*POINTS)
+    assert np.allclose(slopes, POINTS[0] / np.hypot(*POINTS))

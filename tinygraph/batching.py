@@ -80,7 +80,8 @@ class Batch:
 
     def apply(self, rule: Rule, operands: tuple, params: dict) -> Tensor:
         """Apply a rule to all examples at once."""
-        return self.remake(all_at_once(self, rule, operands, params))
+        y = all_at_once(self, rule, operands, params)
+        return rule.answer(map(self.remake, y)) if rule.outputs else self.remake(y)
 
     def pull(self, call: Call, results: list, seeds: list, variables: list) -> list[Tensor | None]:
         """Pull the gradients of all examples at once: each has variables of its own."""

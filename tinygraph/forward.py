@@ -13,6 +13,7 @@ from typing import Any
 
 from .reverse import Call, as_tensor, zeros
 from .rules import Kind, Rule
+from .rules.table import Parts
 from .tape import MODES, conjugate
 from .tensor import Tensor, Wrapped, apply, innermost, wrap
 
@@ -56,10 +57,25 @@ class Tangent:
         """Apply a rule to the values, and to the tangents what follows from its entry."""
         primals, tangents = zip(*map(self.split, operands), strict=True)
         y = apply(rule, primals, params)
+        if rule.outputs:
+            return rule.answer(self.several(rule, primals, tangents, y, params))
         if not MODES.get().recording or y.dtype.kind not in "fc":
             return y
         tangent = push(rule, primals, tangents, y, params)
         return y if tangent is None else self.remake(y, tangent)
+
+    def several(self, rule: Rule, primals: tuple, tangents: tuple, ys: tuple, params: dict) -> list:
+        """Give each of several results its tangent: pushed as if it were the only one."""
+        answers = []
+        for y, part in zip(ys, rule.parts, strict=True):
+            pushed = [
+                transposed(rule, i, one, primals, y, params, Parts(ys), part)
+                for i, one in enumerate(tangents)
+                if one is not None and rule.vjp[i] is not None
+            ]
+            moves = pushed and MODES.get().recording and y.dtype.kind in "fc"
+            answers.append(self.remake(y, sum(pushed[1:], start=pushed[0])) if moves else y)
+        return answers
 
     def pull(self, call: Call, results: list, seeds: list, variables: list) -> list[Tensor | None]:
         """Pull gradients with their tangents: the tangent of a gradient is one of the tangent."""
@@ -143,13 +159,25 @@ def push(rule: Rule, primals: tuple, tangents: tuple, y: Tensor, params: dict) -
 
 
 def transposed(
-    rule: Rule, slot: int, tangent: Tensor, operands: tuple, y: Tensor, params: dict
+    rule: Rule,
+    slot: int,
+    tangent: Tensor,
+    operands: tuple,
+    y: Tensor,
+    params: dict,
+    whole: Any = None,
+    part: Any = None,
 ) -> Tensor:
-    """Return J·t from the vjp g ↦ Jᵀ·g: its own vjp is t ↦ J·t, at any g."""
+    """Return J·t from the vjp g ↦ Jᵀ·g: its own vjp is t ↦ J·t, at any g.
+
+    Of an operation with several results, `y` is the one meant, `whole` all of them.
+    """
     operands = tuple(map(as_tensor, operands))
 
     def vjp(g: Tensor) -> Tensor:
-        return rule.evaluate(Tensor._namespace, slot, g, operands, y, params)
+        g = g if part is None else part.among(g)
+        known = y if part is None else whole
+        return rule.evaluate(Tensor._namespace, slot, g, operands, known, params)
 
     xp = Tensor._namespace
     call = Call(rule.name, vjp, (zeros(y),), {}, 0)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 
 from .errors import GraphError
+from .rules.table import Parts
 from .tape import Leaf, Node, fitted, operands, pull_conjugate, reachable
 
 
@@ -46,7 +47,11 @@ class Replay:
                 one = self.values[one]
             arrays.append(one)
         result, residual = node.plan.rule.run(self.xp, tuple(arrays), node.params)
-        self.values[node] = numpy.asarray(result) if self.xp is numpy else result
+        if node.plan.rule.outputs:
+            result = Parts(result)
+        elif self.xp is numpy:
+            result = numpy.asarray(result)
+        self.values[node] = result
         if node.parents:
             self.kept[node] = node.plan.keep(*arrays, self.values[node], residual)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy
 
 from .errors import GraphError, RuleError
-from .rules.table import ListPlan, Plan
+from .rules.table import ListPlan, Parts, Plan
 
 # ---------------------------------------------------------------- what a graph is made of
 
@@ -298,6 +298,8 @@ def sum_to(xp: Any, gradient: Any, shape: tuple[int, ...]) -> Any:
 
 def fitted(xp: Any, gradient: Any, parent: Any, node: Node) -> Any:
     """Bring what a formula returned to the shape and dtype of its operand."""
+    if type(gradient) is Parts:
+        return gradient
     if gradient.shape != parent.shape:
         rule = node.plan.rule
         if rule.broadcasts:
@@ -316,6 +318,8 @@ def fitted(xp: Any, gradient: Any, parent: Any, node: Node) -> Any:
 
 def conjugate(xp: Any, gradient: Any) -> Any:
     """Return the complex conjugate; of real numbers and of nothing what they are."""
+    if type(gradient) is Parts:
+        return Parts(conjugate(xp, one) for one in gradient)
     complex_ = gradient is not None and gradient.dtype.kind == "c"
     return xp.conj(gradient) if complex_ else gradient
 

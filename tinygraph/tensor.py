@@ -18,6 +18,7 @@ from .errors import (
     explain,
 )
 from .rules import Rule
+from .rules.table import Parts
 from .tape import MODES, Backward, Cell, Leaf, Node, describe, modes, pull_back, reachable
 
 SCALARS = frozenset({bool, int, float, complex})
@@ -102,7 +103,9 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
         y, residual = rule.run(numpy, tuple(values), params)
     except MISTAKES as error:
         raise explain(rule, operands, params, error) from error
-    if type(y) is not ndarray:
+    if rule.outputs:
+        y = Parts(map(as_ndarray, y))
+    elif type(y) is not ndarray:
         y = as_ndarray(y)
     if slots and y.dtype.kind not in "fc":  # a cast to integers, through which nothing flows back
         slots = []
@@ -111,16 +114,31 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
         result = wrap(y)
         if rule.view and type(operands[0]) is not Tensor:
             result.__class__ = Shared
+        if rule.outputs:
+            return rule.answer(map(wrap, y))
     else:
         plan = rule.plan(tuple(slots))
         inputs = tuple(nodes)
         position = 1 + max(node.position for node in nodes if type(node) not in SCALARS)
         kept = plan.keep(*values, y, residual)
         parents = tuple([nodes[i] for i in plan.slots])
-        result = wrap(y, Node(plan, inputs, parents, kept, params, position, y, now.scope))
+        node = Node(plan, inputs, parents, kept, params, position, y, now.scope)
+        if rule.outputs:
+            return rule.answer(apart(y, node))
+        result = wrap(y, node)
     if rule.view and isinstance(operands[0], Tensor):
         result._source = ref(operands[0])
     return result
+
+
+def apart(y: Parts, node: Node) -> list["Tensor"]:
+    """Return the results of an operation that has several, each with a node of its own."""
+    slots, parents = ((0,), (node,)) if node.requires_grad else ((), ())
+    return [
+        wrap(one, Node(part.plan(slots), (node,), parents, (), NONE, node.position + 1, one,
+                       node.scope))
+        for one, part in zip(y, node.plan.rule.parts, strict=True)
+    ]  # fmt: skip
 
 
 def unary(rule: Rule):
@@ -781,7 +799,10 @@ def label(root: Any, arrived: dict) -> None:
 
 def bare(node: Node) -> tuple:
     """Make what a node kept into Tensors that are constants."""
-    return tuple(wrap(one) if type(one) is ndarray else one for one in node.kept)
+    return tuple(
+        wrap(one) if type(one) is ndarray else Parts(map(wrap, one)) if type(one) is Parts else one
+        for one in node.kept
+    )
 
 
 def lift(node: Node) -> tuple:
@@ -791,7 +812,7 @@ def lift(node: Node) -> tuple:
     lifted: dict[str, Any] = {}
     for name, value in zip(plan.names, node.kept, strict=True):
         if name == "y":
-            value = wrap(value, node)
+            value = Parts(apart(value, node)) if rule.outputs else wrap(value, node)
         elif name in rule.operands:
             source = node.inputs[rule.operands.index(name)]
             if type(source) not in SCALARS:

@@ -6,6 +6,7 @@ parameters what they read; the table compiles from that what a recorded operatio
 
 import enum
 import math
+from collections import namedtuple
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -162,6 +163,21 @@ class ListPlan:
         self.pull = pull
 
 
+class Parts(tuple):
+    """The results of an operation that has several, or the gradients of them.
+
+    Among gradients, None stands for one that did not arrive.
+    """
+
+    __slots__ = ()
+    shape = property(lambda self: tuple(getattr(one, "shape", None) for one in self))
+    dtype = property(lambda self: max(one.dtype for one in self if one is not None))
+
+    def __add__(self, other: Any) -> "Parts":
+        pairs = zip(self, other, strict=True)
+        return Parts(a if b is None else b if a is None else a + b for a, b in pairs)
+
+
 class Rule:
     """One operation: how to compute it, how to pull a gradient back, and where that holds.
 
@@ -191,6 +207,9 @@ class Rule:
         The value of the derivative at kinks, in words.
     check : callable or None
         ``check(operands, params)``, called before forward, raises for arguments that make no sense.
+    outputs : tuple of str
+        The names of its results, if it has several: forward returns a tuple, `y` is one, and so is
+        `g`, with None for results that got no gradient.
     doc : str
         What it returns: the docstring of the public function, or at least its first line. By
         default that of `forward`.
@@ -199,9 +218,10 @@ class Rule:
     """
 
     __slots__ = (
-        "_bound", "_plans", "broadcasts", "check", "commutative", "convention", "defaults",
-        "doc", "domain", "forward", "kind", "name", "operands", "parameters", "reads", "residual",
-        "shapes", "signature", "symbol", "variadic", "view", "vjp",
+        "_bound", "_plans", "answer", "broadcasts", "check", "commutative", "convention",
+        "defaults", "doc", "domain", "forward", "kind", "name", "operands", "outputs",
+        "parameters", "parts", "reads", "residual", "shapes", "signature", "symbol", "variadic",
+        "view", "vjp",
     )  # fmt: skip
 
     def __init__(
@@ -221,6 +241,7 @@ class Rule:
         convention: str,
         check: Callable | None,
         doc: str | None,
+        outputs: tuple[str, ...] = (),
     ):
         self.name = name
         self.forward = forward
@@ -235,6 +256,9 @@ class Rule:
         self.broadcasts = kind is Kind.ELEMENTWISE if broadcasts is None else broadcasts
         self.convention = convention
         self.check = check
+        self.outputs = outputs
+        self.answer: Any = namedtuple(f"{name}_results", outputs)._make if outputs else None
+        self.parts = tuple(Part(self, i) for i in range(len(outputs)))
         self._bound: dict[Any, Callable] = {}
         self._plans: dict[tuple[int, ...], Plan | ListPlan] = {}
 
@@ -339,6 +363,25 @@ class Rule:
         return plan
 
 
+class Part(Rule):
+    """One of the results of an operation that has several, as an operation of its own."""
+
+    __slots__ = ("count", "place")
+
+    def __init__(self, whole: Rule, place: int):
+        name = f"{whole.name}.{whole.outputs[place]}"
+        super().__init__(
+            name, lambda xp, a, /: a[place], lambda g: self.among(g), Kind.LINEAR, REAL, None,
+            Shapes.ANY, {}, "", False, True, False, "", None, f"Return {name}.",
+        )  # fmt: skip
+        self.place = place
+        self.count = len(whole.outputs)
+
+    def among(self, g: Any) -> Parts:
+        """Return a gradient in its place among those of all results."""
+        return Parts(g if i == self.place else None for i in range(self.count))
+
+
 RULES: dict[str, Rule] = {}
 
 
@@ -359,6 +402,7 @@ def rule(
     convention: str = "",
     check: Callable | None = None,
     doc: str | None = None,
+    outputs: tuple[str, ...] = (),
 ) -> Rule:
     """Enter a rule in the table; `Rule` says what each column means."""
     if name in RULES:
@@ -367,6 +411,6 @@ def rule(
         shapes = Shapes.BROADCAST if kind is Kind.ELEMENTWISE else Shapes.ANY
     RULES[name] = Rule(
         name, forward, vjp, kind, domain, residual, shapes, parameters or {},
-        symbol, commutative, view, broadcasts, convention, check, doc,
+        symbol, commutative, view, broadcasts, convention, check, doc, outputs,
     )  # fmt: skip
     return RULES[name]
