@@ -30,6 +30,7 @@ LIMIT = 120  # seconds that a process may take
 ONE_SHAPE = r"(\d+ x )?\((\d+,? ?)*\)"  # torchview counts equal ones
 SHAPES = f"{ONE_SHAPE}(, {ONE_SHAPE})*"
 TWICE = 18
+SHORTER = {"RecursionError": "too deep", "ExecutableNotFound": "an error"}
 LENGTHS = (1_000, 10_000, 100_000)
 PARAMETERS = {"W1": (784, 50), "b1": (50,), "W2": (50, 10), "b2": (10,)}
 
@@ -153,7 +154,7 @@ class Tinygraph(Library):
     """tinygraph, as it is installed here."""
 
     distribution = "tinygraph-autograd"
-    drawings: ClassVar = {"": {}, '`style="textbook"`': {"style": "textbook"}}
+    drawings: ClassVar = {"": {}, "`textbook`": {"style": "textbook"}}
     every_operation: ClassVar = {"fold": False}
 
     def __init__(self):
@@ -365,7 +366,10 @@ class DeZero(Library):
         self.utils.plot_dot_graph(result, to_file=str(path), **options)
 
 
-LIBRARIES = {one.__name__: one for one in (Tinygraph, Torchviz, Torchview, MyGrad, DeZero)}
+LIBRARIES = {
+    "tinygraph": Tinygraph, "torchviz": Torchviz, "torchview": Torchview, "MyGrad": MyGrad,
+    "DeZero": DeZero,
+}  # fmt: skip
 
 
 # ---------------------------------------------------------------- reading a picture
@@ -496,28 +500,22 @@ def facts(library: Library) -> dict[str, str]:
     rows["gradients"] = shown(library, recorded, ["31.5", "8.75"])
 
     library.backward(*net)
-    rows["after backward"] = "; ".join(
-        f"with {words}: {says}" if words else says
-        for words, options in library.drawings.items()
-        if (says := afterwards(library, net, before, options))
-    )
+    rows["after backward"] = afterwards(library, net, before)
     return rows
 
 
-def afterwards(library: Library, net: tuple, before: Drawn, options: dict[str, Any]) -> str:
-    """Say what becomes of a picture after the backward pass; with options, only if it fails."""
-    try:
-        after = Drawn(library.dot(*net, **options))
-    except RuntimeError as error:
-        return type(error).__name__
-    if options:
-        return ""
+def afterwards(library: Library, net: tuple, before: Drawn) -> str:
+    """Say what has become of a picture after the backward pass."""
+    after = Drawn(library.dot(*net))
     count = len(after.labels)
-    return (
-        "the same"
-        if after.content() == before.content()
-        else f"{count} box{'es' * (count > 1)} left"
-    )
+    left = f"{count} box{'es' * (count > 1)} left"
+    says = "the same" if after.content() == before.content() else left
+    for words, options in library.drawings.items():
+        try:
+            library.dot(*net, **options)
+        except RuntimeError:
+            says += f"; an error with {words}"
+    return says
 
 
 def reference_loss() -> np.ndarray:
@@ -605,7 +603,8 @@ def ask(name: str, task: Callable, *arguments: str, **environment: str) -> Any:
     if process.returncode:
         lines = complaint.splitlines()
         errors = [line for line in lines if re.match(r"[\w.]+(Error|Found)", line)]
-        return Failure((errors or lines)[-1].split(":")[0].rpartition(".")[2])
+        name_of_error = (errors or lines)[-1].split(":")[0].rpartition(".")[2]
+        return Failure(SHORTER.get(name_of_error, name_of_error))
     return json.loads(output.splitlines()[-1])
 
 
@@ -617,12 +616,10 @@ def column(name: str) -> dict[str, str]:
     sources = [ask(name, task_source, PYTHONHASHSEED=seed) for seed in ("1", "2")]
     rows["the same text in two processes"] = "yes" if sources[0] == sources[1] else "no"
     for length in LENGTHS:
-        rows[f"{length:,} in a row, each drawn, to DOT"] = ask(name, task_chain, str(length))
-    rows[f"{LENGTHS[0]:,} in a row, without options: boxes"] = ask(
-        name, task_boxes, str(LENGTHS[0])
-    )
+        rows[f"{length:,} in a row, each drawn: to DOT"] = ask(name, task_chain, str(length))
+    rows[f"{LENGTHS[0]:,} in a row: boxes"] = ask(name, task_boxes, str(LENGTHS[0]))
     for length in LENGTHS:
-        rows[f"{length:,} in a row, without options, to SVG"] = ask(name, task_svg, str(length))
+        rows[f"{length:,} in a row: to SVG"] = ask(name, task_svg, str(length))
     rows[f"a + a, {TWICE} times over, to DOT"] = ask(name, task_doublings)
     with tempfile.TemporaryDirectory() as empty:
         file = ask(name, task_picture, os.path.join(empty, "network.png"), PATH=empty)
@@ -637,7 +634,7 @@ def draw_peers() -> None:
     """Draw the pictures of the page, with as few colours as they need."""
     from PIL import Image  # which matplotlib brings
 
-    for name in LIBRARIES.keys() - {"Tinygraph"}:
+    for name in LIBRARIES.keys() - {"tinygraph"}:
         path = PICTURES / f"{name.lower()}.png"
         ask(name, task_picture, str(path))
         with Image.open(path) as picture:
@@ -658,9 +655,9 @@ def main() -> None:
         draw_peers()
         return
     columns = {name: column(name) for name in LIBRARIES}
-    heads = [f"{one.distribution} {version(one.distribution)}" for one in LIBRARIES.values()]
+    heads = [f"{name} {version(one.distribution)}" for name, one in LIBRARIES.items()]
     print(f"| | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
-    for row in columns["Tinygraph"]:
+    for row in columns["tinygraph"]:
         print(f"| {row} | {' | '.join(rows[row] for rows in columns.values())} |")
 
 

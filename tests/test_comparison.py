@@ -9,7 +9,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def test_our_column_is_true():
-    command = [sys.executable, DOCS / "compare_pictures.py", "--task", "Tinygraph", "task_facts"]
+    command = [sys.executable, DOCS / "compare_pictures.py", "--task", "tinygraph", "task_facts"]
     found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     page = (DOCS / "comparison.md").read_text(encoding="utf-8")
     rows = (line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| "))
