@@ -297,7 +297,7 @@ def test_the_page_is_accessible(visit, scheme, width):
 
 def test_nothing_moves_smoothly_for_who_wants_less_motion(visit):
     _, loss = net()
-    page = visit(loss, reduced_motion="reduce")
+    page = visit(loss, reduced_motion="reduce", viewport={"width": 400, "height": 300})
     page.evaluate("""
         window.asked = [];
         Element.prototype.scrollBy = (options) => { asked.push(options.behavior) };

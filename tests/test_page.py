@@ -272,6 +272,9 @@ def test_what_is_lit_is_there():
         for step in steps_of(page)[1:]:
             assert step["lit"][0] in ids
             assert len(ids.intersection(step["lit"])) >= 3
+    first, *_, last = steps_of(page)[1:]
+    assert len(first["lit"]) == 1 + 4 * 3
+    assert len(last["lit"]) == 1 + 4 * 2, "no gradient flows back to x"
 
 
 def test_lines_tell_shape_and_dtype():

@@ -36,6 +36,9 @@ function describe(step) {
 
 function follow(element, smooth) { // scrolls the picture, never the page
   const [inner, outer] = [element, figure].map((one) => one.getBoundingClientRect());
+  const room = 100; // for the numbers beside it
+  if (inner.top > outer.top + room && inner.bottom < outer.bottom - room &&
+      inner.left > outer.left + room && inner.right < outer.right - room) return;
   figure.scrollBy({
     left: inner.left + inner.width / 2 - outer.left - outer.width / 2,
     top: inner.top + inner.height / 2 - outer.top - outer.height / 2,

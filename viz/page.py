@@ -62,7 +62,7 @@ def write_page(
         for ending in ("html", "js", "css")
     )
     return Template(page).substitute(
-        title=escape(picture.title),
+        title=escape(picture.title or "Graph"),
         colours=colours() + f"figure{{--least:{0.7 * width:.0f}pt}}",
         style=style_sheet,
         svg=svg.strip(),
@@ -199,7 +199,11 @@ class Story:
         while region is not None:
             title.insert(0, region.name)
             region = region.parent
-        lines = (arrow for arrow in self.picture.arrows if box in (arrow.tail, arrow.head))
+        lines = (
+            arrow
+            for arrow in self.picture.arrows
+            if box in (arrow.tail, arrow.head) and (way == "forward" or arrow.gradient)
+        )
         return {
             "way": way, "title": " / ".join(filter(None, title)), "formula": formula,
             "notes": notes, "rows": rows, "lit": sum(map(line_ids, lines), [box.id]),
