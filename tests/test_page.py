@@ -8,11 +8,15 @@ import shutil
 
 import numpy as np
 import pytest
+from hypothesis import given
 
 import tinygraph as tg
 from tinygraph.errors import ArgumentError
 from tinygraph.models import TwoLayerNet
-from tinygraph.viz import engine, render, to_html
+from tinygraph.testing.programs import programs
+from tinygraph.viz import engine, render, to_dot, to_html
+from tinygraph.viz.numbers import Numbers
+from tinygraph.viz.page import Story, array_text
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -78,6 +82,28 @@ def test_the_gradients_told_are_those_of_backward():
         shape, value = found[name]
         assert shape == f"{parameter.shape} float64"
         np.testing.assert_allclose(value, np.ravel(parameter.grad.numpy()), rtol=1e-5, atol=1e-12)
+
+
+@given(programs())
+def test_the_gradients_of_any_program_are_told(program):
+    leaves = {name: leaf(array, name) if array.dtype.kind == "f" else tg.tensor(array)
+              for name, array in program.inputs.items()}  # fmt: skip
+    with np.errstate(all="ignore"):
+        result = program.total(program.trace(*leaves.values()))
+        picture = to_dot(result).picture
+        told = Story(picture, Numbers(picture)).steps
+        if result.requires_grad:
+            result.backward()
+    last = {}  # what is told of each gradient at the end: a contribution, or the sum of several
+    for step in told:
+        for name, about, _, value, _ in step["rows"]:
+            if found := re.fullmatch(r"→ (\w+)\.grad", about):
+                last[found[1]] = value
+            elif found := re.fullmatch(r"∂loss/∂(\w+)", name):
+                last[found[1]] = re.split(r"\s=\s", value)[-1]
+    for name, one in leaves.items():
+        if one.grad is not None:
+            assert last[name] == array_text(one.grad.numpy())
 
 
 def test_each_step_shows_the_formula_and_every_name_in_it():
