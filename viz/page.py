@@ -21,7 +21,7 @@ from tinygraph.rules.table import Parameter
 from tinygraph.tape import Leaf
 
 from . import graph, structure, textbook
-from .graph import Arrow, Box, Picture, is_array, name_of, several, shape_text
+from .graph import Arrow, Box, Picture, is_array, several, shape_text
 from .numbers import Numbers
 from .style import LIGHT, PALETTE
 
@@ -271,7 +271,8 @@ class Story:
                 }  # fmt: skip
         if rule.convention:
             notes[f"Where there is no one derivative: {rule.convention}."] = None
-        shown = list(rows.values())
+        order = dict.fromkeys(["g", *self.names(node, None), *rows])
+        shown = [rows[name] for name in order if name in rows]
         for slot, operand, array in self.given(box):
             _, axes = ((), ()) if rule.variadic else graph.stretched(node, slot)
             if axes:
@@ -283,7 +284,7 @@ class Story:
             if isinstance(operand, Leaf):
                 end = f"{name_of(operand) or 'the leaf'}.grad"
             else:
-                end = self.derivative(operand) if name_of(operand) else heading_of(operand)
+                end = self.derivative(name_of(operand)) if name_of(operand) else heading_of(operand)
             shown.append(self.row(f"d{names[slot]}", f"→ {end}", operand, array, True))
         return [*lines], [*notes], shown + self.sums(box)
 
@@ -299,7 +300,7 @@ class Story:
         else:
             found = self.numbers.gradients
             rows = [
-                self.row(self.derivative(one), word, one, found[one], True)
+                self.row(self.derivative(called(one)), word, one, found[one], True)
                 for word, nodes in (("arrives", outputs), ("goes on", inputs[::-1]))
                 for one in nodes
                 if one in found
@@ -332,7 +333,7 @@ class Story:
             about = several(count, "contribution")
             if len(arrays) < count:
                 about = f"{len(arrays)} of {about} so far"
-            row = self.row(self.derivative(operand), about, operand, arrays[0], True)
+            row = self.row(self.derivative(called(operand)), about, operand, arrays[0], True)
             rows.append([*row[:3], text, True])
         return rows
 
@@ -360,7 +361,7 @@ class Story:
         if known and "g" in known:
             count = self.expected[node]
             added = f", {several(count, 'contribution')} added" if count > 1 else ""
-            about = f"= ∂{self.result}/∂{name_of(node) or 'y'}{added}"
+            about = f"= {self.derivative(name_of(node) or 'y')}{added}"
             rows["g"] = self.row("g", about, node, known["g"], True)
         for name, one in zip(operand_names(node), node.inputs, strict=True):
             if is_array(one):
@@ -383,9 +384,12 @@ class Story:
         rows["y"] = self.row("y", f"= {name}" if name else "the result", node)
         return rows
 
-    def derivative(self, node: Any) -> str:
+    def derivative(self, name: str) -> str:
         """Name a gradient."""
-        return f"∂{self.result}/∂{name_of(node) or f'({heading_of(node)})'}"
+        result, name = (
+            f"({one})" if re.search(r"[ /]", one) else one for one in (self.result, name)
+        )
+        return f"∂{result}/∂{name}"
 
     def row(
         self, name: str, about: str, one: Any, array: Any = None, gradient: bool = False
@@ -412,6 +416,11 @@ def operand_names(node: Any) -> list[str]:
     if node.plan.rule.variadic:
         return [f"arrays[{i}]" for i in range(len(node.inputs))]
     return list(node.plan.rule.operands)
+
+
+def name_of(node: Any) -> str:
+    """Return as much of a name as there is room for, or nothing."""
+    return graph.short(graph.name_of(node))
 
 
 def heading_of(node: Any) -> str:
