@@ -38,7 +38,7 @@ _ON_USE = {
     "vmap": "transforms",
 }  # fmt: skip
 _MODULES = ("testing",)
-_NAMES = {*_RULES} - {"getitem", "scatter_add"}  # the functions made from the table
+_NAMES = {*_RULES} - {"getitem", "scatter_add", "setitem"}  # the functions made from the table
 
 if _TYPE_CHECKING:
     from .functions import checkpoint as checkpoint

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from numpy import ndarray
+from numpy import empty, ndarray
 
 from .errors import BoundsError, GraphError
 from .reverse import Call, as_tensor
@@ -159,7 +159,7 @@ def all_at_once(batch: Batch, rule: Rule, operands: tuple, params: dict) -> Tens
     if rule.shapes is Shapes.LOGITS:
         return cross_entropy(rule, examples, ranks[0], params)
     if "index" in params:
-        return indexed(rule, examples[0], params)
+        return indexed(rule, examples, params)
     return shifted(batch, rule, examples, ranks[0], params)
 
 
@@ -203,9 +203,9 @@ def cross_entropy(rule: Rule, examples: tuple, rank: int, params: dict) -> Tenso
     return reduce(tuple(range(1, losses.ndim)))
 
 
-def indexed(rule: Rule, examples: Tensor, params: dict) -> Tensor:
-    """Select from each example, or add into zeros for each."""
-    index = params["index"]
+def indexed(rule: Rule, examples: tuple, params: dict) -> Tensor:
+    """Select from each example, add into zeros for each, or set entries of each."""
+    first, index = examples[0], params["index"]
     parts = index if isinstance(index, tuple) else (index,)
     arrays = [part for part in parts if isinstance(part, ndarray)]
     places = [i for i, part in enumerate(parts) if isinstance(part, ndarray | int)]
@@ -213,15 +213,20 @@ def indexed(rule: Rule, examples: Tensor, params: dict) -> Tensor:
     if arrays and places[-1] - places[0] >= len(places):
         # NumPy puts the axes of arrays that stand apart first: before the batch.
         count = max(1 if part.dtype == bool else part.ndim for part in arrays)
-    params = params | {"index": (slice(None), *parts)}
     xp = Tensor._namespace
-    rest = range(count + 1, examples.ndim)
+
+    def behind(values: Tensor) -> Tensor:
+        order = (*range(1, count + 1), 0, *range(count + 1, values.ndim))
+        return xp.permute_dims(values, order) if count else values
+
+    params = params | {"index": (slice(None), *parts)}
     if "shape" in params:
-        params["shape"] = (examples.shape[0], *params["shape"])
-        if count:
-            examples = xp.permute_dims(examples, (*range(1, count + 1), 0, *rest))
-        return apply(rule, (examples,), params)
-    y = apply(rule, (examples,), params)
+        params["shape"] = (first.shape[0], *params["shape"])
+        return apply(rule, (behind(first),), params)
+    if len(examples) == 2:
+        selected = empty(first.shape[1:])[index].ndim
+        return apply(rule, (first, behind(padded(examples[1], selected))), params)
+    y = apply(rule, (first,), params)
     if count:
         y = xp.permute_dims(y, (count, *range(count), *range(count + 1, y.ndim)))
     return y

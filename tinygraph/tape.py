@@ -14,6 +14,8 @@ from typing import Any
 import numpy
 
 from .errors import GraphError, RuleError
+from .rules.indexing import Scattered
+from .rules.reductions import sum_to
 from .rules.table import ListPlan, Parts, Plan
 
 # ---------------------------------------------------------------- what a graph is made of
@@ -284,22 +286,12 @@ def operands(node: Any) -> tuple:
 # ---------------------------------------------------------------- the walk back
 
 
-def sum_to(xp: Any, gradient: Any, shape: tuple[int, ...]) -> Any:
-    """Sum a gradient over the axes along which broadcasting stretched its operand."""
-    extra = len(gradient.shape) - len(shape)
-    stretched = [*range(extra)]
-    if gradient.shape[extra:] != shape:
-        pairs = enumerate(zip(gradient.shape[extra:], shape, strict=True), extra)
-        stretched += [i for i, (n, own) in pairs if own == 1 and n != 1]
-    if stretched:
-        gradient = xp.sum(gradient, axis=tuple(stretched) if len(stretched) > 1 else stretched[0])
-    return gradient if gradient.shape == shape else xp.reshape(gradient, shape)
-
-
 def fitted(xp: Any, gradient: Any, parent: Any, node: Node) -> Any:
     """Bring what a formula returned to the shape and dtype of its operand."""
     if type(gradient) is Parts:
         return gradient
+    if type(gradient) is Scattered:
+        gradient = gradient.dense()
     if gradient.shape != parent.shape:
         rule = node.plan.rule
         if rule.broadcasts:
@@ -318,6 +310,8 @@ def fitted(xp: Any, gradient: Any, parent: Any, node: Node) -> Any:
 
 def conjugate(xp: Any, gradient: Any) -> Any:
     """Return the complex conjugate; of real numbers and of nothing what they are."""
+    if type(gradient) is Scattered:
+        gradient = gradient.dense()
     if type(gradient) is Parts:
         return Parts(conjugate(xp, one) for one in gradient)
     complex_ = gradient is not None and gradient.dtype.kind == "c"
@@ -380,6 +374,8 @@ def pull_back(
         gradient = gradients.pop(node, None)
         if gradient is None:
             continue
+        if type(gradient) is Scattered:
+            gradient = gradient.dense()
         if targets is None:
             if node.cell is not None:
                 arrived[node] = gradient
@@ -403,12 +399,14 @@ def pull_back(
                 one = fitted(xp, one, parent, node)
             if parent not in gradients:
                 gradients[parent] = one
-            elif parent in owned:
-                gradients[parent] += one
-            else:
+            elif parent not in owned:
                 gradients[parent] = total = gradients[parent] + one
                 if type(total) is numpy.ndarray:
                     owned.add(parent)
+            elif type(one) is Scattered:
+                one.add_into(gradients[parent])
+            else:
+                gradients[parent] += one
     return arrived
 
 

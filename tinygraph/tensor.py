@@ -598,15 +598,10 @@ class Tensor:
                 text += f", name={self.name!r}"
         return f"Tensor({text})"
 
-    # ---- selecting
+    # ---- changing in place: a new version under the same name
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise GraphError(
-            "x[i] = v is not recorded. Use tg.where, or tg.concat of the parts, or change the "
-            "values of a leaf by x.data = array."
-        )
-
-    # ---- changing in place: a new version under the same name
+        self._assign("x[i] = v", lambda x, v: x._namespace.setitem(x, v, index), value)
 
     def _assign(self, symbol: str, operator: Any, other: Any) -> "Tensor":
         source = getattr(self, "_source", None)

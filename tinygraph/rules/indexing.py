@@ -1,6 +1,10 @@
 """Rules for selecting entries, and for the way back: adding them up where they came from."""
 
+from ..errors import DTypeError
+from .reductions import sum_to
 from .table import REAL, Kind, Parameter, Shapes, rule
+
+KINDS = "buifc"  # from the narrowest to the widest
 
 
 def is_basic(key):
@@ -9,22 +13,88 @@ def is_basic(key):
     return all(isinstance(part, int | slice | type(None) | type(Ellipsis)) for part in parts)
 
 
-def scatter_add(xp, values, /, index, shape):
-    """Return zeros of a shape with values added at the places that an index selects."""
+class Scattered:
+    """A gradient that is zero but at the places that an index selects.
+
+    A thousand slices of one array then add into one array, not into a thousand.
+    """
+
+    __slots__ = ("dtype", "index", "shape", "values", "xp")
+    __array_ufunc__ = None  # so that an array asks this class how to add the two
+
+    def __init__(self, xp, values, index, shape):
+        self.xp = xp
+        self.values = values
+        self.index = index
+        self.shape = shape
+        self.dtype = values.dtype
+
+    def add_into(self, total):
+        """Add to an array in place, and return it."""
+        if is_basic(self.index):
+            total[self.index] += self.values
+        else:
+            self.xp.add.at(total, self.index, self.values)  # an entry selected twice gets both
+        return total
+
+    def dense(self):
+        """Return it as an array."""
+        total = self.xp.zeros(self.shape, dtype=self.dtype)
+        if not is_basic(self.index):
+            return self.add_into(total)
+        total[self.index] = self.values
+        return total
+
+    def __add__(self, other):
+        return other + self.dense() if isinstance(other, Scattered) else other + self
+
+    def __radd__(self, other):
+        return self.add_into(other.copy())
+
+
+def scattered(xp, values, index, shape):
+    """Return zeros with values added at the places of an index, as an array only if it must be."""
     if hasattr(xp, "scatter_add"):
         return xp.scatter_add(values, index, shape)
-    total = xp.zeros(shape, dtype=values.dtype)
-    if is_basic(index):
-        total[index] = values
-    else:
-        xp.add.at(total, index, values)  # an entry selected twice gets both
-    return total
+    return Scattered(xp, values, index, shape)
+
+
+def scatter_add(xp, values, /, index, shape):
+    """Return zeros of a shape with values added at the places that an index selects."""
+    found = scattered(xp, values, index, shape)
+    return found.dense() if isinstance(found, Scattered) else found
+
+
+def setitem(xp, a, b, /, index):
+    """Return an array with other values at the places that an index selects."""
+    if hasattr(xp, "setitem"):
+        return xp.setitem(a, b, index)
+    changed = xp.asarray(a, copy=True)
+    changed[index] = b
+    return changed
+
+
+def check_kinds(operands, params):
+    """Refuse values that the array could hold only in part."""
+    a, b = operands
+    if KINDS.index(b.dtype.kind) > KINDS.index(a.dtype.kind):
+        raise DTypeError(f"setitem: an array of {a.dtype} cannot hold {b.dtype}.")
+
+
+def chosen(xp, g, b_shape, index):
+    """Return the gradients of the values that were set: none for those that others overwrote."""
+    selected = g[index]
+    if not is_basic(index) and selected.size:
+        order = xp.reshape(xp.arange(selected.size), selected.shape)
+        last = setitem(xp, xp.zeros(g.shape, dtype=order.dtype), order, index)[index]
+        selected = xp.where(last == order, selected, 0.0)
+    return sum_to(xp, selected, b_shape)
 
 
 rule(
     "getitem",
     lambda xp, a, /, index: a[index],
-    vjp=lambda xp, g, a_shape, index: scatter_add(xp, g, index=index, shape=a_shape),
+    vjp=lambda xp, g, a_shape, index: scattered(xp, g, index, a_shape),
     doc="Return the entries that an index selects.",
     kind=Kind.LINEAR, domain=REAL, parameters={"index": Parameter.INDEX}, view=True, symbol="[ ]",
 )  # fmt: skip
@@ -34,4 +104,12 @@ rule(
     vjp=lambda g, index: g[index],
     kind=Kind.LINEAR, domain=REAL, shapes=Shapes.SCATTERED,
     parameters={"index": Parameter.INDEX, "shape": Parameter.INDEXED_SHAPE},
+)  # fmt: skip
+rule(
+    "setitem",
+    setitem,
+    vjp=(lambda xp, g, index: setitem(xp, g, 0.0, index),
+         chosen),
+    kind=Kind.LINEAR, domain=REAL, shapes=Shapes.REPLACED,
+    parameters={"index": Parameter.INDEX}, symbol="[ ] =", check=check_kinds,
 )  # fmt: skip

@@ -7,6 +7,18 @@ from .table import DISTINCT, REAL, Kind, Parameter, Shapes, rule
 REDUCTION = {"axis": Parameter.AXES, "keepdims": Parameter.FLAG}
 
 
+def sum_to(xp, gradient, shape):
+    """Sum a gradient over the axes along which broadcasting stretched its operand."""
+    extra = len(gradient.shape) - len(shape)
+    stretched = [*range(extra)]
+    if gradient.shape[extra:] != shape:
+        pairs = enumerate(zip(gradient.shape[extra:], shape, strict=True), extra)
+        stretched += [i for i, (n, own) in pairs if own == 1 and n != 1]
+    if stretched:
+        gradient = xp.sum(gradient, axis=tuple(stretched) if len(stretched) > 1 else stretched[0])
+    return gradient if gradient.shape == shape else xp.reshape(gradient, shape)
+
+
 def reduced_axes(axis, ndim):
     """Return the axes to reduce as a tuple of numbers from 0 up."""
     if axis is None:

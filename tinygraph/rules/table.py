@@ -33,6 +33,7 @@ class Shapes(enum.Enum):
     EQUAL = "a list of arrays of one shape"
     JOINED = "a list of arrays that differ at most along the joined axis"
     LOGITS = "logits, and class indices or rows of weights for them"
+    REPLACED = "an array, and what broadcasts to the entries that an index selects"
     SCATTERED = "what an index of the given shape would select"
 
 

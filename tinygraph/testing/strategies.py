@@ -320,6 +320,12 @@ def operand_shapes(draw: Callable, rule: Rule) -> Any:
             if draw(st.sampled_from([False, False, True])):  # flattened first: any shapes will do
                 fixed[name] = None
                 found = tuple(draw(st.lists(shapes(), min_size=1, max_size=3)))
+        case Shapes.REPLACED:
+            whole = draw(shapes())
+            fixed["index"] = index = draw(indices(whole))
+            selected = numpy.empty(whole)[index].shape
+            kept = selected[draw(st.integers(0, len(selected))) :]
+            found = whole, tuple(draw(st.sampled_from([n, 1])) for n in kept)
         case Shapes.SCATTERED:
             whole = draw(shapes())
             for name, means in rule.parameters.items():
