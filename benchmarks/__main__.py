@@ -17,7 +17,7 @@ from pathlib import Path
 THREADS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 )  # fmt: skip
-PARTS = ("ops", "step", "import", "growth")
+PARTS = ("ops", "step", "import", "growth", "pictures")
 
 
 def be_alone() -> str:
@@ -44,7 +44,7 @@ def main() -> None:
 
     where = be_alone()
     # Only now: the number of threads is read when NumPy is loaded.
-    from . import cases, processes
+    from . import cases, pictures, processes
     from .measure import PEERS, installed
 
     peers = dict.fromkeys(PEERS.values())
@@ -59,7 +59,7 @@ def main() -> None:
         if part in cases.CASES:
             tables = [case.measured(options.rounds) for case in cases.CASES[part]]
         else:
-            tables = [processes.CASES[part](options.rounds)]
+            tables = [(processes.CASES | pictures.CASES)[part](options.rounds)]
         for table in tables:
             print(f"\n{table}", flush=True)
             right = right and table.right
