@@ -309,10 +309,14 @@ def test_wiring_tells_scopes_apart():
 
 def test_names_count_without_their_digits():
     h = parameter(2)
-    for name in ("conv2d_1", "conv2d_2", "conv3d_10", "conv_1", "conv_2"):
+    for name in ("conv2d_1", "conv2d_2", "conv3d_10", "conv_1", "conv_2", "conv_3"):
         with scope(name):
             h = tg.tanh(h) * h
-    assert names(picture(h, fold=True)) == ["conv2d_1 … conv3d_10 × 3"]
+    assert names(picture(h, fold=True)) == ["conv2d_1 … conv3d_10 × 3", "conv_1 … conv_3 × 3"]
+    for i in range(3):
+        with scope(f"Layer{i}"), scope("ab"[i % 2]):
+            h = tg.tanh(h) * h
+    assert len(names(picture(h, fold=True))) == 2
 
 
 def test_scopes_of_one_name_are_told_once():
@@ -334,7 +338,7 @@ def test_side_by_side_scopes_and_what_they_compute_of_parameters_alone():
     for i in range(5):
         with scope(f"Normed{i}"):
             v = parameter((4, 4))
-            h = tg.tanh(h @ (v / tg.sqrt((v * v).sum())))
+            h = tg.tanh(h) @ (v / tg.sqrt((v * v).sum()))
     assert names(picture(h, fold=True)) == ["Normed0 … Normed4 × 5"]
 
 
@@ -384,6 +388,12 @@ def test_a_result_is_not_in_the_middle_of_what_repeats():
 
 
 # ---------------------------------------------------------------- leaves and arrows
+
+
+def test_a_leaf_that_is_a_result_stays_a_box():
+    x = parameter(2, "x")
+    seen = check({"x": x, "y": chain(8, x)}, fold=True)
+    assert [box.lines[0][1] for box in seen.boxes] == ["x", "exp → negative × 4", "x", "y"]
 
 
 def test_a_parameter_shared_with_the_outside_stays_a_box():
@@ -593,6 +603,18 @@ def test_at_last_what_is_far_from_the_results_is_one_box():
     assert len(seen.boxes) == 50 + 1 + 1
     assert seen.caption.startswith(f"{operations:,} operations drawn as 5")
     assert drawn(seen)[-1] == "multiply × 0"
+
+
+def test_what_is_read_near_and_far_does_not_make_the_rest_a_cycle():
+    w, rng = parameter(2, "w"), random.Random(1)
+    h = early = tg.tanh(parameter(2, "far") * w)
+    for _ in range(40):
+        h = tg.tanh(rng.choice([tg.add, tg.multiply, tg.subtract])(h, rng.choice([h, w])))
+    seen = check({"y": (h + early) * w}, max_nodes=6)
+    assert "w" in [box.lines[0][1] for box in seen.boxes]
+    assert drawn(seen)[-2:] == ["add", "multiply"]
+    (rest,) = [box for box in seen.boxes if box.role == "folded"]
+    assert early._node in rest.nodes
 
 
 def test_frames_do_not_nest_too_deep_by_themselves():

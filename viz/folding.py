@@ -244,7 +244,7 @@ class Folding:
                 scopes = bool(names_of(items[low : low + period]))
                 high = low + last_end(wires[low:high], period, scopes)
                 low += (high - low) % period
-                for first, last in alike(wires[low:high], period, scopes):
+                for first, last in alike(wires[low:high], period):
                     begin, end = low + first * period, low + last * period
                     for one, other in self.uncut(items[begin:end], period, scopes):
                         free[begin + one : begin + other] = False
@@ -287,9 +287,10 @@ class Folding:
         depth: dict[Any, int] = {}
         for node in self.within(scope):
             depth[node] = 1 + max((depth.get(one, -1) for one in node.inputs), default=-1)
-        place = {node: i for i, node in enumerate(sorted(depth, key=depth.__getitem__))}
+        order = sorted(depth, key=lambda node: (depth[node], node.plan.rule.name))
+        place = {node: i for i, node in enumerate(order)}
         parts: list[Any] = [bare(scope.name)]
-        for node in [*place]:
+        for node in order:
             parts += [node.plan.rule, node.shape, node.dtype, bare(node.scope.name)]
             parts += [(kind_of(one), is_array(one) and place.setdefault(one, len(place)))
                       for one in node.inputs]  # fmt: skip
@@ -437,20 +438,13 @@ def last_end(wires: numpy.ndarray, period: int, scopes: bool) -> int:
     return -best[1]
 
 
-def alike(wires: numpy.ndarray, period: int, scopes: bool) -> Iterator[tuple[int, int]]:
-    """Yield from which repeat to which the wiring within is the same.
-
-    Without scopes, each is a chain, and reads the one before it.
-    """
+def alike(wires: numpy.ndarray, period: int) -> Iterator[tuple[int, int]]:
+    """Yield from which repeat to which the wiring within is the same."""
     place = numpy.arange(len(wires))[:, None] % period
     inner = numpy.where(wires <= place, wires, 0)
     same = (inner[period:] == inner[:-period]).reshape(-1, period * WIRED).all(axis=1)
-    if not scopes:
-        before = (wires > place) & (wires <= place + period)
-        same &= before.reshape(-1, period * WIRED).any(axis=1)[1:]
     for start, stop in stretches(same, REPEATS - 1):
-        if scopes or is_chain(wires[start * period : (start + 1) * period]):
-            yield start, stop + 1
+        yield start, stop + 1
 
 
 def is_chain(wires: numpy.ndarray) -> bool:
