@@ -585,8 +585,9 @@ class Draft:
                 for _ in range(self.draw(st.integers(0, 2))):
                     found.append(self.another(shape, alike))
             case _:
-                some = Parameter.AXIS in rule.parameters.values()
-                found = [self.pick(lambda shape: len(shape) > 0 or not some)]
+                means = rule.parameters.values()
+                least = 1 if Parameter.AXIS in means else 3 if Parameter.PERMUTATION in means else 0
+                found = [self.pick(lambda shape: len(shape) >= least)]
         shape = self.shape(found[0])
         params = {
             name: fixed[name] if name in fixed else self.draw(parameter(means, rule, shape))

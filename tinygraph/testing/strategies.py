@@ -186,7 +186,9 @@ def parameter(draw: Callable, means: Parameter, rule: Rule, shape: tuple[int, ..
             several = st.lists(st.sampled_from(ones), unique_by=lambda a: a % ndim).map(tuple)
             return draw(st.one_of(st.sampled_from(ones), several))
         case Parameter.PERMUTATION:
-            order = draw(st.permutations(range(ndim)))
+            turned = st.sampled_from([[*range(i, ndim), *range(i)] for i in range(ndim)] or [[]])
+            # A swap undoes itself, but no turn of three axes or more does.
+            order = draw(st.one_of(st.permutations(range(ndim)), turned))
             return tuple(axis - ndim * draw(st.booleans()) for axis in order)
         case Parameter.SHAPE:
             return draw(regrouped(shape))
