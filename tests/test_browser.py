@@ -211,8 +211,14 @@ def test_play_and_pause(visit):
     assert button.inner_text() == "▶ play"
     page.clock.run_for(5000)
     assert counter(page).startswith("step 2 of 4")
-    button.press(" ")  # presses the button, and not play and pause at once
+    page.locator("#back").press(" ")  # presses the button that has the focus, and does not play
+    assert button.inner_text() == "▶ play"
+    assert counter(page).startswith("step 1 of 4")
+    button.press(" ")
     assert button.inner_text() == "❙❙ pause"
+    page.keyboard.press("ArrowLeft")  # who moves takes over
+    assert button.inner_text() == "▶ play"
+    page.keyboard.press(" ")
     page.clock.run_for(5000)
     assert counter(page).startswith("step 4 of 4")
     assert button.inner_text() == "▶ play"
@@ -241,7 +247,7 @@ def test_a_large_graph_shows_its_structure_and_follows_it(visit):
     x = h = tg.tensor(0.5, requires_grad=True, name="x")
     for _ in range(20):
         h = tg.tanh(h) * x
-    page = visit(h)
+    page = visit(h, reduced_motion="reduce")
     figure = page.locator("#graph")
     assert counter(page) == "step 0 of 80: start"
     page.keyboard.press("End")
@@ -249,7 +255,10 @@ def test_a_large_graph_shows_its_structure_and_follows_it(visit):
     before = figure.evaluate("one => one.scrollTop")
     page.evaluate("location.hash = '#40'")
     page.wait_for_function("document.querySelector('#counter').textContent.startsWith('step 40')")
-    assert figure.evaluate("one => one.scrollTop") > before
+    there = figure.evaluate("one => one.scrollTop")
+    assert there > before
+    page.click("#back")  # to what is in sight
+    assert figure.evaluate("one => one.scrollTop") == there
     assert page.locator("svg .node.lit").count() == 1
     assert page.evaluate("scrollY") == 0
 

@@ -92,8 +92,8 @@ const keys = {
   " ": () => play(!timer),
 };
 document.addEventListener("keydown", (event) => {
-  const own = event.key === " " ? event.target.tagName === "BUTTON" : event.target === slider;
-  if (own || event.altKey || event.ctrlKey || event.metaKey || !keys[event.key]) return;
+  const pressed = event.key === " " && event.target.tagName === "BUTTON";
+  if (pressed || event.altKey || event.ctrlKey || event.metaKey || !keys[event.key]) return;
   event.preventDefault();
   keys[event.key]();
 });
