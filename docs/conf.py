@@ -3,6 +3,7 @@
 import math
 import sys
 from importlib import metadata
+from operator import attrgetter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -66,12 +67,20 @@ def row(rule: Rule) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
+def is_public(name: str) -> bool:
+    """Whether there is a function of this name."""
+    try:
+        return bool(attrgetter(name)(tinygraph))
+    except AttributeError:
+        return False
+
+
 HEAD = (
     "| rule | kind | operands | differentiable where | convention |",
     "|---|---|---|---|---|",
 )
 FUNCTIONS = "\n".join(
-    f".. autofunction:: tinygraph.{name}" for name in sorted(RULES) if name in vars(tinygraph)
+    f".. autofunction:: tinygraph.{name}" for name in sorted(RULES) if is_public(name)
 )
 myst_heading_anchors = 3
 myst_enable_extensions = ["substitution"]

@@ -37,8 +37,9 @@ _ON_USE = {
     "ravel_pytree": "transforms", "value_and_grad": "transforms", "vjp": "transforms",
     "vmap": "transforms",
 }  # fmt: skip
-_MODULES = ("testing",)
-_NAMES = {*_RULES} - {"getitem", "scatter_add", "setitem"}  # the functions made from the table
+_MODULES = ("fft", "linalg", "nn", "testing")
+_PRIVATE = {"getitem", "scatter_add", "setitem"}  # of the functions that are made from the table
+_NAMES = {name for name in _RULES if "." not in name} - _PRIVATE
 
 if _TYPE_CHECKING:
     from .functions import checkpoint as checkpoint

@@ -5,7 +5,8 @@ This module is also the namespace that rules are run on when a gradient is itsel
 
 import sys
 from collections.abc import Callable
-from operator import index
+from importlib import import_module
+from operator import attrgetter, index
 from typing import Any
 
 import numpy
@@ -13,6 +14,8 @@ import numpy
 from .errors import ArgumentError, DTypeError
 from .rules import RULES, Parameter, Rule
 from .tensor import Shared, Tensor, apply, array_of, binary, named, unary, wrap
+
+CHAPTERS = ("fft", "linalg", "nn")  # submodules
 
 # ---------------------------------------------------------------- reading parameters
 
@@ -85,12 +88,35 @@ def function_of(rule: Rule) -> Callable:
     return function
 
 
+def chapter(prefix: str, module: dict[str, Any]) -> tuple[Callable, Callable]:
+    """Return the ``__getattr__`` and the ``__dir__`` of a module of functions made from the table.
+
+    They are made when first asked for: importing the table stays quick, however long it grows.
+    """
+
+    def get(name: str) -> Any:
+        if prefix + name not in RULES:
+            raise AttributeError(f"module {module['__name__']!r} has no attribute {name!r}")
+        function = module[name] = function_of(RULES[prefix + name])
+        return function
+
+    def names() -> list[str]:
+        made = {one.removeprefix(prefix) for one in RULES if one.startswith(prefix)}
+        return sorted({*module, *(one for one in made if "." not in one)})
+
+    return get, names
+
+
+get, __dir__ = chapter("", globals())
+
+
 def __getattr__(name: str) -> Any:
-    # Made when it is first asked for: importing the table stays quick, however long it grows.
-    if name not in RULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    function = globals()[name] = function_of(RULES[name])
-    return function
+    return import_module(f".{name}", __package__) if name in CHAPTERS else get(name)
+
+
+def public(name: str) -> Callable:
+    """Return the function of a rule by its name, as in "linalg.solve"."""
+    return attrgetter(name)(sys.modules[__name__])
 
 
 def matrix_transpose(x: Any, /) -> Tensor:

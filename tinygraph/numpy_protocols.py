@@ -28,7 +28,7 @@ def adapted(rule: Rule) -> Callable:
                 f"{name_of(ours)} of a Tensor takes no argument {', '.join(sorted(strange))}. "
                 "Use .numpy() for values without a gradient."
             )
-        return getattr(namespace, rule.name)(*operands, **given)
+        return namespace.public(rule.name)(*operands, **given)
 
     return call
 
@@ -36,7 +36,8 @@ def adapted(rule: Rule) -> Callable:
 UFUNCS: dict[Any, str] = {}  # the names of the functions that take their place
 FUNCTIONS: dict[Any, Callable] = {}
 for _name, _rule in RULES.items():
-    _theirs = getattr(numpy, _name, None)
+    _module, _, _function = _name.rpartition(".")
+    _theirs = getattr(getattr(numpy, _module, None) if _module else numpy, _function, None)
     if isinstance(_theirs, numpy.ufunc):
         UFUNCS[_theirs] = _name
     elif _theirs is not None:
@@ -85,7 +86,7 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: 
             f"{what}{given} has no rule for a Tensor. Use .numpy() for values without a gradient."
         )
     if out is None:
-        return getattr(namespace, function)(*inputs)
+        return namespace.public(function)(*inputs)
     if any(isinstance(one, Tensor) for one in out):
         raise DTypeError(f"{name_of(ufunc)}: out= a Tensor; its values cannot change in place.")
     if MODES.get().recording and any(isinstance(x, Tensor) and x.requires_grad for x in inputs):

@@ -9,6 +9,7 @@ import math
 from collections import namedtuple
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 VARIADIC = 0x04  # the flag of a code object whose function takes *args
@@ -185,6 +186,7 @@ class Rule:
     Attributes
     ----------
     name : str
+        With the submodule before a dot, as in "linalg.solve".
     forward : callable or None
         ``forward(xp, *operands, **params)``; None where it is ``xp.<name>`` itself. What is
         positional-only, what has a default, and so on, is so in the public function too.
@@ -258,7 +260,9 @@ class Rule:
         self.convention = convention
         self.check = check
         self.outputs = outputs
-        self.answer: Any = namedtuple(f"{name}_results", outputs)._make if outputs else None
+        self.answer: Any = (
+            namedtuple(f"{name.replace('.', '_')}_results", outputs)._make if outputs else None
+        )
         self.parts = tuple(Part(self, i) for i in range(len(outputs)))
         self._bound: dict[Any, Callable] = {}
         self._plans: dict[tuple[int, ...], Plan | ListPlan] = {}
@@ -330,7 +334,7 @@ class Rule:
         """Return forward on the arrays of one namespace: a function of operands and parameters."""
         function = self._bound.get(xp)
         if function is None:
-            function = partial(self.forward, xp) if self.forward else getattr(xp, self.name)
+            function = partial(self.forward, xp) if self.forward else attrgetter(self.name)(xp)
             self._bound[xp] = function
         return function
 
