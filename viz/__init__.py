@@ -8,7 +8,7 @@ from typing import Any
 from tinygraph.errors import ArgumentError, DTypeError
 from tinygraph.tensor import Tensor
 
-from . import diagnosis, structure, textbook
+from . import details, diagnosis, structure, textbook
 from .engine import FORMATS, TIMEOUT, Drawing, write
 from .folding import MAX_NODES
 from .graph import read
@@ -34,6 +34,9 @@ def to_dot(
     depth: int | None = None,
     fold: bool | None = None,
     max_nodes: int = MAX_NODES,
+    shapes: str | None = "node",
+    values: bool = False,
+    memory: bool = False,
 ) -> Drawing:
     """Return the picture of a graph, as a `graphviz.Digraph` that can be changed.
 
@@ -69,6 +72,12 @@ def to_dot(
         becomes one box. With False, all is drawn that `depth` shows.
     max_nodes : int
         How many boxes, besides the results, a picture has before it folds by itself.
+    shapes : {"node", "edge", None}
+        Whether the shapes of operations stand in their boxes, on the arrows, or nowhere.
+    values : bool
+        Whether the boxes tell their values: small arrays whole, of larger ones mean ± deviation.
+    memory : bool
+        Whether operations tell how much they keep for the way back.
 
     Raises
     ------
@@ -97,6 +106,10 @@ def to_dot(
         raise ArgumentError(f"to_dot: fold is True, False or None: {fold!r}.")
     if not (isinstance(max_nodes, int) and max_nodes > 0):
         raise ArgumentError(f"to_dot: max_nodes is a number of boxes, at least 1: {max_nodes!r}.")
+    if shapes not in ("node", "edge", None):
+        raise ArgumentError(f"to_dot: shapes is 'node', 'edge' or None, not {shapes!r}.")
+    if style == "textbook" and (values or memory or shapes != "node"):
+        raise ArgumentError("to_dot: shapes, values and memory belong to style='structure'.")
     wanted = diagnosis.named(params)
     name, results = results_of(obj, args)
     besides = diagnosis.unreached(wanted, [tensor for _, tensor in results]) if wanted else []
@@ -105,6 +118,12 @@ def to_dot(
         depth=depth, fold=fold, max_nodes=max_nodes,
     )  # fmt: skip
     picture.head = title != ""
+    if shapes != "node":
+        details.place_shapes(picture, shapes)
+    if values:
+        details.add_values(picture)
+    if memory:
+        details.add_memory(picture)
     if check:
         fault = diagnosis.annotate(picture, Numbers(picture), wanted)
         if fault and title is None:

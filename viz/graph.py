@@ -76,8 +76,8 @@ class Arrow:
     """One operand on its way to the operation that reads it.
 
     `mark` is the operand's place where the picture has to say it; `stretched` are the lines about
-    a broadcast, if there is one. `bad` says what is wrong with the values that flow "forward" over
-    it, and with the gradients that flow "back".
+    a broadcast, if there is one; `shape` is told only where arrows are to tell it. `bad` says what
+    is wrong with the values that flow "forward" over it, and with the gradients that flow "back".
     """
 
     tail: Box
@@ -88,6 +88,7 @@ class Arrow:
     sentence: str
     mark: str = ""
     stretched: tuple[str, ...] = ()
+    shape: str = ""
     bad: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -34,14 +34,17 @@ function describe(step) {
   }
 }
 
+function way(from, to, start, end) { // how far to scroll to what is not in sight
+  const room = 100; // for the numbers beside it
+  if (from > start + room && to < end - room) return 0;
+  return (from + to - start - end) / 2;
+}
+
 function follow(element, smooth) { // scrolls the picture, never the page
   const [inner, outer] = [element, figure].map((one) => one.getBoundingClientRect());
-  const room = 100; // for the numbers beside it
-  if (inner.top > outer.top + room && inner.bottom < outer.bottom - room &&
-      inner.left > outer.left + room && inner.right < outer.right - room) return;
   figure.scrollBy({
-    left: inner.left + inner.width / 2 - outer.left - outer.width / 2,
-    top: inner.top + inner.height / 2 - outer.top - outer.height / 2,
+    left: way(inner.left, inner.right, outer.left, outer.right),
+    top: way(inner.top, inner.bottom, outer.top, outer.bottom),
     behavior: smooth && !calm.matches ? "smooth" : "auto",
   });
 }

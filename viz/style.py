@@ -217,6 +217,8 @@ def edge(arrow: Arrow) -> dict[str, str]:
     if not arrow.gradient:
         attributes |= {"style": "dashed", "color": LIGHT["const border"]}
     lines = [font(arrow.mark, 9, "mute", bold=True)] if arrow.mark else []
+    if arrow.shape:
+        lines.append(font(arrow.shape, 9, "mute"))
     if arrow.stretched:
         attributes |= {
             "color": LIGHT["broadcast"], "penwidth": "1.6", "arrowhead": "crow", "arrowsize": ".7",

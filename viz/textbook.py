@@ -80,7 +80,7 @@ def head(picture: Picture, numbers: Numbers, legend: bool, horizontal: bool) -> 
         result = next(box for box in picture.boxes if box.role == "result")
         gradient = f"{far}: {back} gradient ∂{graph.short(result.lines[0][1])}/∂(value)"
         key += style.font(f"{6 * SPACE}{gradient}", 10, "gradient")
-    signs = []
+    signs: list[str] = []
     if legend and len({box.role for box in picture.boxes} & set(ROLES)) > 1:
         signs = style.signs(picture, ROLES)
         if any(box.role == "op" and graph.needs_order(box.nodes[0]) for box in picture.boxes):
@@ -97,7 +97,8 @@ def leaf(box: Box, total: Any) -> dict[str, str]:
     rows = [style.line(box, *box.lines[0])]
     if total is not None:
         rows.append(added(total))
-    return {**style.LOOKS[box.role], "label": style.stack(rows)}
+    look = {**style.LOOKS[box.role], **(style.BAD if box.bad else {})}
+    return {**look, "label": style.stack(rows, bad=box.bad)}
 
 
 def operation(box: Box, total: Any) -> dict[str, str]:
@@ -114,8 +115,9 @@ def operation(box: Box, total: Any) -> dict[str, str]:
     size = {"fixedsize": "true", "width": f"{width:.2f}", "height": f"{height:.2f}"}
     return {
         **style.LOOKS["op"], "shape": "ellipse", "style": "filled", "penwidth": "1.4",
-        "label": style.stack(rows, space=3),
-        **(size if total is None else {"margin": "0"}),
+        **(style.FAULT if box.fault else style.BAD if box.bad else {}),
+        "label": style.stack(rows, 3, box.bad),
+        **(size if total is None and not box.bad else {"margin": "0"}),
         "ordering": "in",
     }  # fmt: skip
 
