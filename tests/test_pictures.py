@@ -26,7 +26,7 @@ from tinygraph.errors import (
 )
 from tinygraph.tape import Leaf, Node, operands, reachable, scope
 from tinygraph.testing.programs import programs
-from tinygraph.transforms import record
+from tinygraph.transforms import record, vmap
 from tinygraph.viz import engine, render, style, to_dot
 from tinygraph.viz.graph import read, tape_order
 
@@ -862,6 +862,22 @@ def test_a_program_that_is_none(tmp_path, no_engine):
     (no_engine / "dot").chmod(0o755)
     with pytest.raises(GraphError, match="cannot be run"):
         render(parameter(2), tmp_path / "x.svg")
+
+
+def test_a_notebook_shows_a_result_with_its_graph(each_engine):
+    x = parameter(2, "x")
+    bundle = (x * 2)._repr_mimebundle_(include=None, exclude=None)
+    assert bundle["text/plain"] == repr(x * 2)
+    assert "multiply × 2" in bundle["image/svg+xml"]
+    assert list(x._repr_mimebundle_()) == ["text/plain"]  # a leaf has no graph
+    inside = []
+    vmap(lambda one: inside.append((one * 2)._repr_mimebundle_()) or one)(np.ones(2))
+    assert [list(one) for one in inside] == [["text/plain"]]  # where values differ, no one graph
+
+
+def test_without_a_program_a_notebook_shows_the_values(no_engine):
+    x = parameter(2, "x")
+    assert list((x * 2)._repr_mimebundle_()) == ["text/plain"]
 
 
 def test_importing_the_engine_does_not_import_graphviz():

@@ -1,10 +1,12 @@
 """ndarray's methods on a Tensor, with NumPy's arguments."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from . import namespace
-from .errors import BoundsError
+from .errors import BoundsError, TinygraphError
 from .rules import RULES, Rule
 from .tensor import Tensor, named
 
@@ -60,6 +62,15 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     return namespace.getitem(self, index)
 
 
+def _repr_mimebundle_(self: Tensor, **options: Any) -> dict[str, str]:
+    """Show a notebook the graph of a result beside its values, if there is a program to draw it."""
+    bundle = {"text/plain": repr(self)}
+    if type(self) is Tensor and self._node is not None and self._node.plan is not None:
+        with suppress(TinygraphError):
+            bundle |= import_module("tinygraph.viz").to_dot(self)._repr_mimebundle_()
+    return bundle
+
+
 def reduction(rule: Rule) -> Callable:
     """Make the method of a reduction, whose first argument is the axis."""
 
@@ -70,7 +81,7 @@ def reduction(rule: Rule) -> Callable:
     return named(method, rule)
 
 
-for _method in (astype, copy, ravel, reshape, squeeze, swapaxes, transpose):
+for _method in (_repr_mimebundle_, astype, copy, ravel, reshape, squeeze, swapaxes, transpose):
     setattr(Tensor, _method.__name__, _method)
 Tensor.flatten = ravel  # type: ignore[attr-defined]
 Tensor.__copy__ = copy  # type: ignore[attr-defined]
