@@ -181,6 +181,13 @@ def test_scopes_conventions_and_functions_are_explained():
     assert any(note.startswith("log_softmax: ") for note in forward["notes"])
 
 
+def test_complex_numbers_are_conjugated_on_the_way_back():
+    told = steps(tg.abs(leaf([1 + 2j, 3j], "z") * leaf([2.0, 1.0], "x")).sum())
+    conjugated = [any("conjugated" in note for note in step["notes"]) for step in told[4:]]
+    assert conjugated == [False, True, True]
+    assert rows(told[-1])["db"][1] == "(2,) float64"
+
+
 def test_large_arrays_are_told_in_a_line():
     x = np.full((5, 3), 2.0)
     x[0, 0], x[1, 1], x[2, 2] = -8.0, np.nan, np.inf

@@ -271,6 +271,13 @@ class Story:
                 }  # fmt: skip
         if rule.convention:
             notes[f"Where there is no one derivative: {rule.convention}."] = None
+        if node.plan.transposes and "c" in (
+            node.dtype.kind,
+            *(one.dtype.kind for one in node.parents),
+        ):
+            notes[
+                "Where numbers are complex, g goes in conjugated, and so comes what it gives."
+            ] = None
         order = dict.fromkeys(["g", *self.names(node, None), *rows])
         shown = [rows[name] for name in order if name in rows]
         for slot, operand, array in self.given(box):

@@ -210,6 +210,7 @@ class Writer(ast.NodeTransformer):
             inner = self.written_out(helper, node)
             if inner is not None:
                 return inner
+        if isinstance(helper, FunctionType | type):
             self.readable = False
         self.generic_visit(node)
         node.args = [one for one in node.args if not (isinstance(one, ast.Name) and one.id == "xp")]
