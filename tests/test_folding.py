@@ -427,7 +427,7 @@ def test_several_arrows_become_one_that_says_if_any_carries_a_gradient():
         with scope("Two"):
             a, b = w * 2.0, x * w
         with scope("Read"):
-            return tg.where(a > b, a, b) - a / b
+            return tg.where(a > b, a, b)  # the comparison gives no gradient, and is the first
 
     w = parameter(2, "w")
     drawn, _ = record(f, (tg.tensor([1.0, 2.0], name="x"),))
@@ -439,15 +439,39 @@ def test_several_arrows_become_one_that_says_if_any_carries_a_gradient():
     assert [box.lines[0][1] for box in seen.boxes] == ["x", "Two", "Read", "out"]
 
 
+def test_an_arrow_for_several_has_no_mark_and_no_broadcast_and_is_on_the_spine_if_one_is():
+    with scope("Two"):
+        a = parameter(2) * 2.0
+        b = tg.tanh(parameter((2, 2)) * a)
+    seen = picture(a - b, depth=0)
+    (arrow,) = [one for one in seen.arrows if one.tail.role == "folded"]
+    assert (arrow.mark, arrow.stretched, arrow.spine) == ("", (), True)
+    (first, second) = [one for one in picture(a - b).arrows if one.head.lines[0][1] == "subtract"]
+    assert (first.mark, bool(first.stretched), first.spine) == ("1", True, False)
+    assert (second.mark, second.spine) == ("2", True)
+
+
 def test_marks_and_broadcasts_outside_a_fold_are_kept():
     h = parameter((2, 2), "x")
+    c = parameter(2, "c")
     for i in range(3):
         with scope(f"Step{i}"):
-            h = tg.tanh(h) * h
-    seen = picture((h @ parameter((2, 2), "V")) + parameter(2, "c"), fold=True)
+            h = tg.tanh(h @ parameter((2, 2))) + c
+    seen = picture((h @ parameter((2, 2), "V")) + c, fold=True)
+    into = [arrow for arrow in seen.arrows if arrow.head.role == "folded"]
+    assert [(one.tail.lines[0][1], one.mark, one.stretched) for one in into] == [("c", "", ())]
     marks = {arrow.tail.lines[0][1]: (arrow.mark, bool(arrow.stretched)) for arrow in seen.arrows}
     assert marks["Step0 … Step2 × 3"] == ("1", False)
     assert marks["c"] == ("", True)
+
+
+def test_a_mark_stands_for_a_place_that_is_drawn():
+    h = parameter((2, 2), "x") * 2.0
+    for i in range(3):
+        with scope(f"Step{i}"):
+            h = tg.tanh(h @ parameter((2, 2)))
+    (arrow,) = [arrow for arrow in picture(h, fold=True).arrows if arrow.head.role == "folded"]
+    assert (arrow.mark, arrow.stretched) == ("", ())
 
 
 def test_a_fold_lies_on_the_spine():
@@ -455,6 +479,7 @@ def test_a_fold_lies_on_the_spine():
     (fold,) = [box for box in seen.boxes if box.role == "folded"]
     assert fold.spine
     assert [arrow.spine for arrow in seen.arrows if fold in (arrow.tail, arrow.head)] == [True] * 2
+    assert seen.horizontal
 
 
 # ---------------------------------------------------------------- without scopes
