@@ -869,6 +869,9 @@ def test_a_notebook_shows_a_result_with_its_graph(each_engine):
     bundle = (x * 2)._repr_mimebundle_(include=None, exclude=None)
     assert bundle["text/plain"] == repr(x * 2)
     assert "multiply × 2" in bundle["image/svg+xml"]
+    other = (x * 3)._repr_mimebundle_()["image/svg+xml"]
+    ids = [set(re.findall(r' id="([^"]*)"', one)) for one in (bundle["image/svg+xml"], other)]
+    assert not ids[0] & ids[1]  # for they stand in one page
     assert list(x._repr_mimebundle_()) == ["text/plain"]  # a leaf has no graph
     inside = []
     vmap(lambda one: inside.append((one * 2)._repr_mimebundle_()) or one)(np.ones(2))

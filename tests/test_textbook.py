@@ -171,6 +171,22 @@ def test_a_broadcast_says_its_shapes_and_axes():
     assert texts[start : start + 3] == ["(3,) → (2, 3)", "back: sum over", "the 2 rows (axis 0)"]
 
 
+def test_every_line_has_a_text_for_screen_readers():
+    svg = svg_of(to_dot(apples()[0], style="textbook"))
+    titles = {one.text for one in svg.iter(f"{SVG}title")}
+    assert "apple price → multiply" in titles
+    assert not any(">" in title or "_" in title for title in titles)
+
+
+def test_the_gradient_of_a_gradient_has_brackets():
+    x = number(3, "x")
+    y = x * x * x
+    y.name = "y"
+    y.backward(create_graph=True)
+    texts = everything(to_dot(x.grad, style="textbook"))
+    assert any("gradient ∂(∂y/∂x)/∂(value)" in text for text in texts)
+
+
 def test_many_operations_are_refused():
     x = number(1, "x")
     for _ in range(30):

@@ -4,6 +4,7 @@ First the system's ``dot``; then ``graphviz-pure``, which pip installs; then an 
 to do. A program that takes too long is an error as well, never a step down.
 """
 
+import hashlib
 import os
 import re
 import secrets
@@ -145,6 +146,12 @@ def finish(svg: str, title: str, summary: str, sentences: dict[str, str]) -> str
     )
 
 
+def with_prefix(svg: str, prefix: str) -> str:
+    """Give each id a prefix, so that several pictures can stand in one page."""
+    svg = re.sub(r'(<\w[^>]*?\sid=")', rf"\1{prefix}", svg)
+    return re.sub(r'(?<=labelledby=")(\S+) (\S+)(?=")', rf"{prefix}\1 {prefix}\2", svg, count=1)
+
+
 # ---------------------------------------------------------------- files
 
 
@@ -188,6 +195,15 @@ class Drawing(graphviz.Digraph):
     size = 0
     picture: Any = None
     sentences: dict[str, str] = {}  # noqa: RUF012
+
+    @property
+    def prefix(self) -> str:
+        """What keeps its ids apart from those of other pictures in one page."""
+        return f"g{hashlib.sha256(self.source.encode()).hexdigest()[:8]}-"
+
+    def _repr_mimebundle_(self, *args: Any, **options: Any) -> dict[str, str]:
+        svg = str(self.pipe("svg", encoding="utf-8"))
+        return {"image/svg+xml": with_prefix(svg, self.prefix)}
 
     def copy(self) -> "Drawing":
         """Return a copy that can be changed by itself."""

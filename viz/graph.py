@@ -3,6 +3,7 @@
 A pure function of the graph. How a box looks, and in which language it is drawn, is not known here.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -144,6 +145,12 @@ def short(text: str) -> str:
 def name_of(node: Any) -> str:
     """Return the name that the user gave, or nothing."""
     return plain(node.name or "")
+
+
+def derivative(of: str, by: str) -> str:
+    """Write a derivative; names that are several words or a derivative get brackets."""
+    of, by = (f"({one})" if re.search(r"^[^(].*[ /]", one) else one for one in (of, by))
+    return f"∂{of}/∂{by}"
 
 
 def number(value: Any) -> str:

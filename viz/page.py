@@ -21,6 +21,7 @@ from tinygraph.rules.table import Parameter
 from tinygraph.tape import Leaf
 
 from . import graph, structure, textbook
+from .engine import with_prefix
 from .graph import Arrow, Box, Picture, is_array, several, shape_text
 from .numbers import Numbers
 from .style import LIGHT, PALETTE
@@ -51,7 +52,7 @@ def write_page(
         node = story.sender(arrow)
         told = f"{arrow.sentence}: {shape_text(node.shape)} {node.dtype}"
         drawing.sentences |= dict.fromkeys(line_ids(arrow), told)
-    prefix = f"g{hashlib.sha256(drawing.source.encode()).hexdigest()[:8]}-"
+    prefix = drawing.prefix
     for step in story.steps:
         step["lit"] = [prefix + one for one in step["lit"]]
     svg = str(drawing.pipe("svg", encoding="utf-8", timeout=timeout))
@@ -84,12 +85,6 @@ def colours() -> str:
         for i in (0, 1)
     )
     return f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
-
-
-def with_prefix(svg: str, prefix: str) -> str:
-    """Give each id a prefix, so that several pictures can stand in one page."""
-    svg = re.sub(r'(<\w[^>]*?\sid=")', rf"\1{prefix}", svg)
-    return re.sub(r'(?<=labelledby=")(\S+) (\S+)(?=")', rf"{prefix}\1 {prefix}\2", svg, count=1)
 
 
 NODE = re.compile(r'<g id="([^"]*)" class="node.*?</g>', re.S)
@@ -393,10 +388,7 @@ class Story:
 
     def derivative(self, name: str) -> str:
         """Name a gradient."""
-        result, name = (
-            f"({one})" if re.search(r"[ /]", one) else one for one in (self.result, name)
-        )
-        return f"∂{result}/∂{name}"
+        return graph.derivative(self.result, name)
 
     def row(
         self, name: str, about: str, one: Any, array: Any = None, gradient: bool = False

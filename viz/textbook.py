@@ -78,7 +78,7 @@ def head(picture: Picture, numbers: Numbers, legend: bool, horizontal: bool) -> 
         caption += f" · no gradients: {numbers.missing}"
     else:
         result = next(box for box in picture.boxes if box.role == "result")
-        gradient = f"{far}: {back} gradient ∂{graph.short(result.lines[0][1])}/∂(value)"
+        gradient = f"{far}: {back} gradient {graph.derivative(result.lines[0][1], '(value)')}"
         key += style.font(f"{6 * SPACE}{gradient}", 10, "gradient")
     signs: list[str] = []
     if legend and len({box.role for box in picture.boxes} & set(ROLES)) > 1:
@@ -252,7 +252,8 @@ class Wire:
             name, f"<{table}>", id=name, shape="plain", width="0", height="0", margin="0",
             **{"class": "wire"},
         )  # fmt: skip
-        drawing.sentences[name] = arrow.sentence
+        for one in (name, f"{arrow.id}_from", f"{arrow.id}_to"):
+            drawing.sentences[one] = arrow.sentence
         look = {"color": style.LIGHT[colour], "weight": "12" if arrow.tail.role == "op" else "3"}
         if not arrow.gradient:
             look["style"] = "dashed"
