@@ -317,6 +317,10 @@ def test_names_count_without_their_digits():
         with scope(f"Layer{i}"), scope("ab"[i % 2]):
             h = tg.tanh(h) * h
     assert len(names(picture(h, fold=True))) == 2
+    for name in ("P1", "P2", "P3", "Q1", "Q2", "Q3"):
+        with scope(name), scope("inner"):
+            h = tg.tanh(h) * h
+    assert names(picture(h, fold=True))[-2:] == ["P1 … P3 × 3", "Q1 … Q3 × 3"]
 
 
 def test_scopes_of_one_name_are_told_once():

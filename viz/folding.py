@@ -337,7 +337,7 @@ class Folding:
 
     def with_inputs(self, units: list[Unit]) -> list[Unit]:
         """Take a few inputs that have names out of what reads them: a reader looks for those."""
-        shown = []
+        shown: list[Unit] = []
         for unit in units:
             named = [one for one in unit.leaves if one.name and not one.requires_grad]
             if unit.kind != "node" and len(named) <= INPUTS:

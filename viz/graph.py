@@ -15,7 +15,7 @@ from typing import Any
 import numpy
 
 from tinygraph.rules.table import Parameter, Rule, Shapes
-from tinygraph.tape import Cell, Leaf, Node, Scope, operands, reachable
+from tinygraph.tape import Backward, Cell, Leaf, Node, Scope, operands, reachable
 from tinygraph.tensor import Tensor
 
 from .folding import MAX_NODES, Unit, is_array, single, units_of
@@ -309,6 +309,11 @@ def role_of(node: Any) -> str:
     return "input" if (node.shape or node.name) and not node.detached else "const"
 
 
+def is_backward(scopes: Iterable[Scope | None]) -> bool:
+    """Whether all that reads something was recorded by a walk back."""
+    return all(isinstance(one, Backward) for one in scopes)
+
+
 def spine_from(root: Any) -> list[Any]:
     """Walk back through the deepest input that is no parameter: what a reader's eye follows."""
     path = [root]
@@ -331,7 +336,10 @@ def leaf_lines(leaf: Leaf, role: str) -> list[tuple[str, str]]:
     name = short(name_of(leaf))
     if role == "const" and not leaf.shape and not leaf.detached:
         return [("text", "changed" if leaf.data is None else number(leaf.data.item()))]
-    first = ("name", name) if name else ("text", "detached" if leaf.detached else ROLES[role])
+    if name or leaf.detached or role != "const":
+        first = ("name", name) if name else ("text", "detached" if leaf.detached else ROLES[role])
+    else:
+        first = ("text", "gradient")  # an array that only a walk back reads
     extra = [("mute", "detached")] if name and leaf.detached else []
     return [first, *extra, ("mute", shape_text(leaf.shape))]
 
@@ -538,7 +546,10 @@ def read(
             sentence = ": ".join([sentence, ", ".join(text for _, text in lines[1:])])
         else:
             (node,) = unit.nodes
-            role, sentence = role_of(node), sentence_of(node, role_of(node))
+            role = role_of(node)
+            if role == "input" and not node.name and is_backward(readers[unit]):
+                role = "const"
+            sentence = sentence_of(node, role)
             if unit.operations:
                 lines = op_lines(node, outer, node in ends)
             else:
@@ -599,7 +610,8 @@ def arrow_into(node: Node, slot: int, tail: Box, head: Box, horizontal: bool) ->
     """Describe one operand on its way; inside a fold, there is no place to tell more."""
     one = node.inputs[slot]
     back = slot in node.plan.slots and one.requires_grad  # of those that get a gradient
-    mark, lines, name = "", (), head.lines[0][1]
+    mark, name = "", head.lines[0][1]
+    lines: tuple[str, ...] = ()
     if head.role != "folded":
         numbered = needs_order(node) and could_be_swapped(node) and not all(operand_names(node))
         mark, name = str(slot + 1) if numbered else "", node.plan.rule.name
