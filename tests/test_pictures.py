@@ -522,6 +522,8 @@ def test_a_recorded_walk_is_drawn_as_derivatives_of_what_it_belongs_to():
     assert [box.region.name for box in drawn.boxes if box.role == "op"][1:] == 3 * [
         "backward of tanh"
     ]
+    assert lines(drawn, "const") == [["gradient", "(3,)"]]  # that of the sum
+    assert not lines(drawn, "input")
     squares = picture(tg.square(x.grad))
     assert "∂L/∂x = multiply" in [text for one in lines(squares, "op") for text in one]
 

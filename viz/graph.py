@@ -309,9 +309,9 @@ def role_of(node: Any) -> str:
     return "input" if (node.shape or node.name) and not node.detached else "const"
 
 
-def is_backward(scopes: Iterable[Scope | None]) -> bool:
+def is_backward(scopes: dict[Scope | None, None]) -> bool:
     """Whether all that reads something was recorded by a walk back."""
-    return all(isinstance(one, Backward) for one in scopes)
+    return bool(scopes) and all(isinstance(one, Backward) for one in scopes)
 
 
 def spine_from(root: Any) -> list[Any]:
