@@ -274,7 +274,8 @@ class Folding:
 
     def item_of(self, node: Node, scope: Scope | None) -> Any:
         """Return the item of a scope that a node is or lies in, if it lies there."""
-        item, outer = node, node.scope
+        item: Any = node
+        outer: Any = node.scope
         while self.level[outer] > self.level[scope]:
             item, outer = outer, outer.parent
         return item
@@ -328,11 +329,11 @@ class Folding:
         shown = []
         for node in self.rank:
             if type(node) is Leaf:
-                unit = home.get(node)
-                if unit is None or unit.kind == "node" or node in self.roots:
+                alone = home.get(node)
+                if alone is None or alone.kind == "node" or node in self.roots:
                     shown.append(single(node))
                 else:
-                    unit.leaves.append(node)
+                    alone.leaves.append(node)
         return self.in_order([*units, *shown])
 
     def with_inputs(self, units: list[Unit]) -> list[Unit]:
