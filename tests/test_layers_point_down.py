@@ -18,6 +18,7 @@ LAYERS = [
     "tinygraph.replay",
     "tinygraph.arrays",
     "tinygraph.tensor",
+    "tinygraph.conversions",
     "tinygraph.namespace",
     "tinygraph.fft",
     "tinygraph.linalg",

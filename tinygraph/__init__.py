@@ -4,6 +4,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from . import conversions as conversions
 from . import methods as methods
 from . import namespace as _namespace
 from . import numpy_protocols as numpy_protocols

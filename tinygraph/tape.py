@@ -175,10 +175,7 @@ class Modes:
 
 
 # One for each thread and each asynchronous task, so that they do not meet in it.
-MODES: ContextVar[Modes] = ContextVar(
-    "tinygraph",
-    default=Modes(),  # noqa: B039 (never changed in place)
-)
+MODES: ContextVar[Modes] = ContextVar("tinygraph", default=Modes())  # noqa: B039 (not changed)
 
 
 class modes(ContextDecorator):

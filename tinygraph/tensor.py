@@ -11,12 +11,7 @@ from numpy import asarray as as_ndarray
 from numpy import ndarray
 
 from .arrays import ForeignError, numbers
-from .errors import (
-    DTypeError,
-    GraphError,
-    ShapeError,
-    explain,
-)
+from .errors import DTypeError, GraphError, ShapeError, explain
 from .rules import Rule
 from .rules.table import Parts
 from .tape import MODES, Backward, Cell, Leaf, Node, describe, modes, pull_back, reachable
@@ -538,34 +533,6 @@ class Tensor:
         """Return the values as nested lists of Python numbers."""
         return self._data.tolist()
 
-    def _number(self, convert: str) -> Any:
-        if isinstance(self, Wrapped) or (self.requires_grad and MODES.get().transforming):
-            raise GraphError(
-                f"{convert}: a number would leave the function that is being differentiated "
-                "without its gradient. Keep the Tensor, or say so with .item() or .detach()."
-            )
-        return self.item()
-
-    def __float__(self) -> float:
-        return float(self._number("float"))
-
-    def __int__(self) -> int:
-        return int(self._number("int"))
-
-    def __complex__(self) -> complex:
-        return complex(self._number("complex"))
-
-    def __index__(self) -> int:
-        return self._data.__index__()
-
-    def __bool__(self) -> bool:
-        if self.size != 1:
-            raise ShapeError(
-                f"bool: {self._label()} of shape {self.shape} is neither true nor false; "
-                "use .numpy().any() or .numpy().all()."
-            )
-        return bool(self._data)
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         """Answer `numpy.asarray` where no gradient can be lost by it."""
         if self.requires_grad and MODES.get().recording:
@@ -762,7 +729,7 @@ def walk_back(
     release: bool = True,
 ) -> dict:
     """Walk a graph back from Tensors at its results: on arrays, or where needed on Tensors."""
-    where = {"wanted": wanted, "targets": targets}
+    xp, where = Tensor._namespace, {"wanted": wanted, "targets": targets}
     if record:
         with modes(recording=True) as now:
             outer = now.scope
@@ -771,24 +738,22 @@ def walk_back(
                 now.scope = Backward(f"backward of {describe(node)}", outer)
                 return lift(node)
 
-            arrived = pull_back(
-                seeds, order, Tensor._namespace, lift=lifted, release=False, **where
-            )
-        if len(seeds) == 1:
-            label(next(iter(seeds)), arrived)
+            arrived = pull_back(seeds, order, xp, lift=lifted, release=False, **where)
+        label(seeds, arrived)
         return arrived
     if all(type(seed) is Tensor and not seed.requires_grad for seed in seeds.values()):
         arrays = {node: seed._data for node, seed in seeds.items()}
         return pull_back(arrays, order, numpy, release=release, **where)
-    return pull_back(seeds, order, Tensor._namespace, lift=bare, release=release, **where)
+    return pull_back(seeds, order, xp, lift=bare, release=release, **where)
 
 
-def label(root: Any, arrived: dict) -> None:
-    """Name the gradients that a recorded walk computed, where both ends have a name."""
+def label(roots: dict, arrived: dict) -> None:
+    """Name the gradients that a recorded walk from one result computed, where both have names."""
+    root, *others = roots
     name = root.name or ("out" if root.shape else "loss")
     for node, gradient in arrived.items():
         made = gradient._node
-        if node.name and made is not None and isinstance(made.scope, Backward):
+        if node.name and not others and made is not None and isinstance(made.scope, Backward):
             made.name = made.name or f"∂{name}/∂{node.name}"
 
 
