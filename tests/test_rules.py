@@ -114,7 +114,29 @@ def with_values(a, b, *, index):
     return changed
 
 
+def seen_through_windows(a, *, window):
+    count = len(window)
+    padding = [(0, 0)] * (a.ndim - count) + [(before, after) for *_, before, after in window]
+    a = np.pad(a, padding)
+    spans = [dilation * (size - 1) + 1 for size, _, dilation, *_ in window]
+    shown = np.lib.stride_tricks.sliding_window_view(a, spans, tuple(range(-count, 0)))
+    strides = [slice(None, None, stride) for _, stride, *_ in window]
+    shown = shown[(..., *strides, *[slice(None, None, dilation) for _, _, dilation, *_ in window])]
+    return np.moveaxis(shown, range(-2 * count, -count), range(-count, 0))
+
+
+def added_through_windows(a, *, window, lengths):
+    count = len(window)
+    rest = a.shape[: a.ndim - 2 * count]
+    places = np.arange(math.prod(lengths)).reshape(lengths) + 1  # 0 is among the zeros around
+    places = seen_through_windows(places, window=window)
+    total = np.zeros((*rest, math.prod(lengths) + 1), a.dtype)
+    np.add.at(total, (..., places), a)
+    return total[..., 1:].reshape(*rest, *lengths)
+
+
 EXACT = {
+    "nn.windows": seen_through_windows,
     "setitem": with_values,
     "astype": lambda a, *, dtype: a.astype(dtype),
     "expand_dims": lambda a, *, axis=0: np.expand_dims(a, axis),
@@ -128,6 +150,7 @@ UP_TO_ROUNDING = {
     "log_softmax": lambda a, axis=-1: np.log(softmax(a, axis)),
     "logsumexp": logsumexp,
     "softmax_cross_entropy": cross_entropy,
+    "nn.overlap_add": added_through_windows,
 }
 
 

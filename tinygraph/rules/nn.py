@@ -1,5 +1,6 @@
 """Rules for the functions that neural networks are made of, in their numerically stable forms."""
 
+from itertools import product
 from math import inf, prod
 
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
@@ -206,4 +207,104 @@ rule(
     kind=Kind.OTHER, domain=(REAL, TARGET), shapes=Shapes.LOGITS,
     parameters={"axis": Parameter.AXIS, "reduction": Parameter.REDUCTION},
     check=check_cross_entropy,
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------- windows that slide over an array
+
+
+def windows(xp, a, /, window):
+    """Return what a window shows of the last axes at each of its positions.
+
+    Parameters
+    ----------
+    a : array_like
+    window : tuple
+        For each of the last axes, as many as it has entries: how long the window is, how far it
+        moves from one position to the next, how far its own entries are apart, and how many zeros
+        are put before and after the axis.
+
+    Returns
+    -------
+    Tensor
+        The other axes, then the entries of the window, then its positions.
+    """
+    if hasattr(xp, "nn"):
+        return xp.nn.windows(a, window)
+    rest, lengths = a.shape[: a.ndim - len(window)], a.shape[a.ndim - len(window) :]
+    if any(before or after for *_, before, after in window):
+        whole = xp.zeros(rest + surrounded(lengths, window), dtype=a.dtype)
+        whole[inner(lengths, window)] = a
+        a = whole
+    sizes = tuple(size for size, *_ in window)
+    steps = a.strides[len(rest) :]
+    return xp.lib.stride_tricks.as_strided(
+        a,
+        rest + sizes + positions(lengths, window),
+        a.strides[: len(rest)]
+        + tuple(step * dilation for step, (_, _, dilation, *_) in zip(steps, window, strict=True))
+        + tuple(step * stride for step, (_, stride, *_) in zip(steps, window, strict=True)),
+        writeable=False,
+    )
+
+
+def overlap_add(xp, a, /, window, lengths):
+    """Return zeros with what windows show added where they show it: the transpose of `windows`.
+
+    Parameters
+    ----------
+    a : array_like
+        As `windows` returns it.
+    window : tuple
+        As for `windows`.
+    lengths : tuple of int
+        The lengths of the axes that the window slides over.
+    """
+    if hasattr(xp, "nn"):
+        return xp.nn.overlap_add(a, window, lengths)
+    count = len(window)
+    total = xp.zeros(a.shape[: a.ndim - 2 * count] + surrounded(lengths, window), dtype=a.dtype)
+    for place in product(*[range(size) for size, *_ in window]):
+        shown = [
+            slice(at * dilation, at * dilation + stride * n, stride)
+            for at, n, (_, stride, dilation, *_) in zip(
+                place, a.shape[a.ndim - count :], window, strict=True
+            )
+        ]
+        total[(..., *shown)] += a[(..., *place, *(slice(None),) * count)]
+    return total[inner(lengths, window)]
+
+
+def surrounded(lengths, window):
+    """Return the lengths of axes with the zeros before and after."""
+    return tuple(n + before + after for n, (*_, before, after) in zip(lengths, window, strict=True))
+
+
+def inner(lengths, window):
+    """Return the index of an array among the zeros before and after."""
+    pairs = zip(lengths, window, strict=True)
+    return (..., *(slice(before, before + n) for n, (*_, before, _) in pairs))
+
+
+def positions(lengths, window):
+    """Return how many positions a window has along each axis; none or less where it is longer."""
+    pairs = zip(surrounded(lengths, window), window, strict=True)
+    return tuple(
+        (n - dilation * (size - 1) - 1) // stride + 1 for n, (size, stride, dilation, *_) in pairs
+    )
+
+
+rule(
+    "nn.windows",
+    windows,
+    vjp=lambda xp, g, a_shape, window: overlap_add(xp, g, window, a_shape[-len(window) :]),
+    kind=Kind.LINEAR, domain=REAL, shapes=Shapes.WINDOWED, view=True, symbol="windows",
+    parameters={"window": Parameter.WINDOW},
+)  # fmt: skip
+rule(
+    "nn.overlap_add",
+    overlap_add,
+    vjp=lambda xp, g, window: windows(xp, g, window),
+    kind=Kind.LINEAR, domain=REAL, shapes=Shapes.WINDOWS, symbol="overlap add",
+    parameters={"window": Parameter.WINDOW, "lengths": Parameter.LENGTHS},
 )  # fmt: skip

@@ -36,6 +36,8 @@ class Shapes(enum.Enum):
     LOGITS = "logits, and class indices or rows of weights for them"
     REPLACED = "an array, and what broadcasts to the entries that an index selects"
     SCATTERED = "what an index of the given shape would select"
+    WINDOWED = "an array over whose last axes a window slides"
+    WINDOWS = "what a window shows at each of its positions"
 
 
 class Parameter(enum.Enum):
@@ -51,6 +53,8 @@ class Parameter(enum.Enum):
     INDEXED_SHAPE = "the shape of the array that the index selects from"
     INDEX = "an index: integers, slices, None, Ellipsis, arrays of integers or bools"
     DTYPE = "a real floating dtype"
+    WINDOW = "size, stride, dilation, zeros before and zeros after, for each of the last axes"
+    LENGTHS = "lengths of the last axes"
     FLAG = "True or False"
     REDUCTION = '"mean", "sum" or "none"'
 

@@ -23,6 +23,7 @@ except ImportError as error:
     ) from error
 
 from ..rules import Domain, Parameter, Rule, Shapes
+from ..rules.nn import windows
 
 REACH = 4.0  # how far from 0, or from the bound of a domain, values are drawn
 MARGIN = 0.125  # how far they keep from bounds and from excluded points
@@ -336,10 +337,29 @@ def operand_shapes(draw: Callable, rule: Rule) -> Any:
                 fixed[name] for name, means in rule.parameters.items() if means is Parameter.INDEX
             )
             found = (numpy.empty(whole)[index].shape,)
+        case Shapes.WINDOWED | Shapes.WINDOWS:
+            lengths, fixed["window"] = draw(sliding())
+            found = (draw(shapes(max_ndim=1)) + lengths,)
+            if rule.shapes is Shapes.WINDOWS:
+                fixed["lengths"] = lengths
+                found = (windows(numpy, numpy.empty(found[0]), fixed["window"]).shape,)
     for name, means in rule.parameters.items():
         if name not in fixed:
             fixed[name] = draw(parameter(means, rule, found[0]))
     return found, fixed
+
+
+@st.composite
+def sliding(draw: Callable) -> Any:
+    """Return the lengths of one or two axes, and a window that slides over them."""
+    lengths, window = [], []
+    for _ in range(draw(st.integers(1, 2))):
+        size, stride, dilation = (draw(st.integers(1, MAX_SIDE)) for _ in range(3))
+        before, after = draw(st.integers(0, 2)), draw(st.integers(0, 2))
+        least = max(0, dilation * (size - 1) + 1 - before - after)
+        lengths.append(draw(st.integers(least, max(1, least) + MAX_SIDE)))
+        window.append((size, stride, dilation, before, after))
+    return tuple(lengths), tuple(window)
 
 
 def _with_axis(rule: Rule) -> st.SearchStrategy:
