@@ -1,6 +1,5 @@
 """Rules for the functions that neural networks are made of, in their numerically stable forms."""
 
-from itertools import product
 from math import inf, prod
 
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
@@ -264,7 +263,7 @@ def overlap_add(xp, a, /, window, lengths):
         return xp.nn.overlap_add(a, window, lengths)
     count = len(window)
     total = xp.zeros(a.shape[: a.ndim - 2 * count] + surrounded(lengths, window), dtype=a.dtype)
-    for place in product(*[range(size) for size, *_ in window]):
+    for place in xp.ndindex(*[size for size, *_ in window]):
         shown = [
             slice(at * dilation, at * dilation + stride * n, stride)
             for at, n, (_, stride, dilation, *_) in zip(
