@@ -136,6 +136,7 @@ def added_through_windows(a, *, window, lengths):
 
 
 EXACT = {
+    "nn.largest": lambda a, axis=-1: np.max(a, axis=axis),
     "nn.windows": seen_through_windows,
     "setitem": with_values,
     "astype": lambda a, *, dtype: a.astype(dtype),
@@ -432,6 +433,10 @@ CONVENTIONS = {
     "logsumexp of what is no number": (tg.logsumexp, [[NAN, 3.0]], [[NAN, NAN]]),
     "where: what is not chosen gets 0": (
         lambda x: tg.where(x > 0, x, 0.0), [[-1.0, 1.0]], [[0, 1]],
+    ),
+    "nn.largest: the first of those that tie gets all": (
+        lambda x: tg.nn.largest(x, axis=0), [[[1.0, 2.0, 3.0], [1.0, 3.0, 3.0], [0.0, 3.0, 3.0]]],
+        [[[1, 0, 1], [0, 1, 0], [0, 0, 0]]],
     ),
     "an entry selected twice gets both": (lambda x: x[np.array([0, 0, 1])], [[5.0, 6.0]], [[2, 1]]),
 }  # fmt: skip

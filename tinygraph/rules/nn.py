@@ -4,7 +4,7 @@ from math import inf, prod
 
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from .reductions import reduced_axes, restore
-from .table import REAL, TARGET, Kind, Parameter, Shapes, rule
+from .table import DISTINCT, REAL, TARGET, Kind, Parameter, Shapes, rule
 
 ALONG = {"axis": Parameter.AXIS}
 
@@ -293,6 +293,30 @@ def positions(lengths, window):
     )
 
 
+def first(xp, hit, axis):
+    """Keep of what is True along an axis the first alone."""
+    kept, free = [], True
+    for i in range(hit.shape[axis]):
+        one = hit[(slice(None),) * (axis % hit.ndim) + (i,)]
+        kept.append(one & free)
+        free = free & ~one
+    return xp.stack(kept, axis=axis)
+
+
+def largest_vjp(xp, g, a, y, axis):
+    """Give g to the first entry that attains the maximum."""
+    hit = first(xp, a == xp.expand_dims(y, axis=axis), axis)
+    return xp.where(hit, xp.expand_dims(g, axis=axis), 0.0)
+
+
+rule(
+    "nn.largest",
+    lambda xp, a, /, axis=-1: xp.max(a, axis=axis),
+    vjp=largest_vjp,
+    doc="Return the largest entry along an axis; unlike `max`, with a gradient for one alone.",
+    kind=Kind.OTHER, domain=DISTINCT, shapes=Shapes.NONEMPTY, parameters=ALONG, symbol="largest",
+    convention="of entries that tie the first gets all",
+)  # fmt: skip
 rule(
     "nn.windows",
     windows,
