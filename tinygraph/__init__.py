@@ -15,17 +15,14 @@ from .errors import DTypeError as DTypeError
 from .errors import FileError as FileError
 from .errors import GradientError as GradientError
 from .errors import GraphError as GraphError
+from .errors import LinAlgError as LinAlgError
 from .errors import MissingDependencyError as MissingDependencyError
 from .errors import RuleError as RuleError
 from .errors import ShapeError as ShapeError
 from .errors import TinygraphError as TinygraphError
-from .namespace import arange as arange
 from .namespace import asarray as asarray
 from .namespace import matrix_transpose as matrix_transpose
-from .namespace import ones as ones
 from .namespace import tensor as tensor
-from .namespace import zeros as zeros
-from .rules import RULES as _RULES
 from .tape import enable_grad as enable_grad
 from .tape import no_grad as no_grad
 from .tape import scope as scope
@@ -39,8 +36,8 @@ _ON_USE = {
     "vmap": "transforms",
 }  # fmt: skip
 _MODULES = ("fft", "linalg", "nn", "testing")
-_PRIVATE = {"getitem", "scatter_add", "setitem"}  # of the functions that are made from the table
-_NAMES = {name for name in _RULES if "." not in name} - _PRIVATE
+# Of the functions that are made from the table.
+_PRIVATE = {"add_along_axis", "complex_sign", "getitem", "scatter_add", "setitem"}
 
 if _TYPE_CHECKING:
     from .functions import checkpoint as checkpoint
@@ -57,17 +54,17 @@ if _TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> _Any:
-    if name in _NAMES:
-        value = getattr(_namespace, name)
-    elif name in _ON_USE:
+    if name in _ON_USE:
         value = getattr(_import_module(f".{_ON_USE[name]}", __name__), name)
     elif name in _MODULES:
         return _import_module(f".{name}", __name__)
-    else:
+    elif name in _PRIVATE or not _namespace.has(name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    else:
+        value = _namespace.get(name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_NAMES, *_ON_USE, *_MODULES})
+    return sorted({*globals(), *_ON_USE, *_MODULES, *_namespace.names()} - _PRIVATE)

@@ -247,15 +247,22 @@ def shifted(batch: Batch, rule: Rule, examples: tuple, rank: int, params: dict) 
         match rule.parameters[name]:
             case Parameter.AXES if value is None:
                 value = tuple(range(1, rank + 1))
-            case Parameter.AXIS if value is None:
+            case Parameter.AXIS | Parameter.ONLY_AXIS if value is None:
                 examples = tuple(one.reshape(size, prod(one.shape[1:])) for one in examples)
                 value, flat = 1, True
-            case Parameter.AXES | Parameter.AXIS | Parameter.UNIT_AXES if type(value) is int:
+            case Parameter.AXES | Parameter.AXIS | Parameter.ONLY_AXIS | Parameter.UNIT_AXES if (
+                type(value) is int
+            ):
                 value = place(rule, value, rank) + 1
             case Parameter.AXES | Parameter.UNIT_AXES:
                 value = tuple(place(rule, one, rank) + 1 for one in value)
             case Parameter.NEW_AXIS:
                 value = place(rule, value, rank + 1) + 1
+            case Parameter.NEW_AXES:
+                several = (value,) if type(value) is int else value
+                value = tuple(place(rule, one, rank + len(several)) + 1 for one in several)
+            case Parameter.INDEXED_SHAPE:
+                value = (size, *value)
             case Parameter.PERMUTATION:
                 value = (0, *(place(rule, one, rank) + 1 for one in value))
             case Parameter.SHAPE:

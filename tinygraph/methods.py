@@ -1,14 +1,18 @@
 """ndarray's methods on a Tensor, with NumPy's arguments."""
 
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
 from . import namespace
-from .errors import BoundsError, TinygraphError
+from .errors import ArgumentError, BoundsError, TinygraphError
 from .rules import RULES, Rule
+from .tape import MODES
 from .tensor import Tensor, named
+
+VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")  # of the array API standard
 
 
 def reshape(self: Tensor, *shape: Any) -> Tensor:
@@ -49,7 +53,8 @@ def swapaxes(self: Tensor, axis1: int, axis2: int) -> Tensor:
 
 def copy(self: Tensor) -> Tensor:
     """Return the same values, recorded, as a Tensor that is no view."""
-    return namespace.positive(self)
+    bits = self.dtype.kind == "b"  # which have no sign
+    return namespace.logical_or(self, False) if bits else namespace.positive(self)
 
 
 def astype(self: Tensor, dtype: Any) -> Tensor:
@@ -71,6 +76,49 @@ def _repr_mimebundle_(self: Tensor, **options: Any) -> dict[str, str]:
     return bundle
 
 
+def to_device(self: Tensor, device: Any, /, *, stream: Any = None) -> Tensor:
+    """Return the array on a device, of which NumPy has one."""
+    return namespace.asarray(self, device=device)
+
+
+def dlpack(
+    self: Tensor,
+    /,
+    *,
+    stream: Any = None,
+    max_version: Any = None,
+    dl_device: Any = None,
+    copy: bool | None = None,
+) -> Any:
+    """Export the values, without a gradient, for another library.
+
+    They are a copy, since who takes them may write to them, unless `copy` is False.
+    """
+    if self.requires_grad and MODES.get().recording:
+        warnings.warn(
+            f"__dlpack__: {self._label()} leaves the graph here; its gradient will not flow back "
+            "from the other library. Use .detach() to say so.",
+            stacklevel=2,
+        )
+    values = self._data if copy is False else self._data.copy()
+    return values.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device)
+
+
+def dlpack_device(self: Tensor, /) -> tuple:
+    """Return where the values are, as DLPack numbers it."""
+    return self._data.__dlpack_device__()
+
+
+def array_namespace(self: Tensor, /, *, api_version: str | None = None) -> Any:
+    """Return the module of functions over Tensors."""
+    if api_version not in (None, *VERSIONS):
+        raise ArgumentError(
+            f"__array_namespace__: version {api_version!r} of the array API standard is unknown; "
+            f"there are {', '.join(VERSIONS)}."
+        )
+    return import_module(__package__)
+
+
 def reduction(rule: Rule) -> Callable:
     """Make the method of a reduction, whose first argument is the axis."""
 
@@ -86,5 +134,8 @@ for _method in (_repr_mimebundle_, astype, copy, ravel, reshape, squeeze, swapax
 Tensor.flatten = ravel  # type: ignore[attr-defined]
 Tensor.__copy__ = copy  # type: ignore[attr-defined]
 Tensor.__getitem__ = getitem
+Tensor.__array_namespace__ = array_namespace
+Tensor.__dlpack__ = dlpack  # type: ignore[attr-defined]
+Tensor.__dlpack_device__ = dlpack_device  # type: ignore[attr-defined]
 for _name in ("sum", "mean", "max", "min", "argmax", "argmin"):
     setattr(Tensor, _name, reduction(RULES[_name]))

@@ -47,11 +47,17 @@ def axes_of(axis: Any) -> Any:
     return shape_of(axis) if hasattr(axis, "__iter__") else shape_of(axis)[0]
 
 
+def dtype_of(dtype: Any) -> Any:
+    """Return a dtype, or None for that of the operand."""
+    return None if dtype is None else numpy.dtype(dtype)
+
+
 # How the parameters of an operation are read, so that nobody else can write to what it keeps.
 READERS = {
     Parameter.AXES: axes_of, Parameter.UNIT_AXES: axes_of, Parameter.PERMUTATION: shape_of,
     Parameter.SHAPE: shape_of, Parameter.WIDER_SHAPE: shape_of,
-    Parameter.INDEXED_SHAPE: shape_of, Parameter.INDEX: index_of, Parameter.DTYPE: numpy.dtype,
+    Parameter.INDEXED_SHAPE: shape_of, Parameter.INDEX: index_of, Parameter.DTYPE: dtype_of,
+    Parameter.NEW_AXES: axes_of,
 }  # fmt: skip
 
 
@@ -95,19 +101,34 @@ def chapter(prefix: str, module: dict[str, Any]) -> tuple[Callable, Callable]:
     """
 
     def get(name: str) -> Any:
-        if prefix + name not in RULES:
+        if not prefix and name in (others := standard().NAMES):
+            found = others[name]
+        elif prefix + name in RULES:
+            found = function_of(RULES[prefix + name])
+        else:
             raise AttributeError(f"module {module['__name__']!r} has no attribute {name!r}")
-        function = module[name] = function_of(RULES[prefix + name])
-        return function
+        module[name] = found
+        return found
 
     def names() -> list[str]:
         made = {one.removeprefix(prefix) for one in RULES if one.startswith(prefix)}
-        return sorted({*module, *(one for one in made if "." not in one)})
+        others = {} if prefix else standard().NAMES
+        return sorted({*module, *others, *(one for one in made if "." not in one)})
 
     return get, names
 
 
+def standard() -> Any:
+    """Return the module of those functions that have no entry in the table."""
+    return import_module(".standard", __package__)
+
+
 get, __dir__ = chapter("", globals())
+
+
+def has(name: str) -> bool:
+    """Return whether there is a public function or constant of a name outside of submodules."""
+    return name in standard().NAMES or (name in RULES and "." not in name)
 
 
 def __getattr__(name: str) -> Any:
@@ -208,23 +229,6 @@ def asarray(
     if shares and not copy:
         result.__class__ = Shared
     return result
-
-
-def zeros(shape: Any, *, dtype: Any = None) -> Tensor:
-    """Return zeros of a shape."""
-    return wrap(numpy.zeros(shape, dtype))
-
-
-def ones(shape: Any, *, dtype: Any = None) -> Tensor:
-    """Return ones of a shape."""
-    return wrap(numpy.ones(shape, dtype))
-
-
-def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None) -> Tensor:
-    """Return numbers from start to stop (exclusive), evenly spaced."""
-    if stop is None:
-        start, stop = 0, start
-    return wrap(numpy.arange(start, stop, step, dtype=dtype))
 
 
 Tensor._namespace = sys.modules[__name__]

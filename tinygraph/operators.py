@@ -9,9 +9,11 @@ from .tensor import Tensor, binary, unary
 ARITHMETIC = {
     "add": ("add", "+="), "sub": ("subtract", "-="), "mul": ("multiply", "*="),
     "truediv": ("divide", "/="), "matmul": ("matmul", "@="),
+    "floordiv": ("floor_divide", "//="), "mod": ("remainder", "%="),
 }  # fmt: skip
 BITWISE = {
     "and": ("bitwise_and", "&="), "or": ("bitwise_or", "|="), "xor": ("bitwise_xor", "^="),
+    "lshift": ("bitwise_left_shift", "<<="), "rshift": ("bitwise_right_shift", ">>="),
 }  # fmt: skip
 COMPARISONS = {
     "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
@@ -43,6 +45,8 @@ for _name, (_rule, _symbol) in (ARITHMETIC | BITWISE).items():
     install(_name, binary(RULES[_rule], method=True), _symbol)
 install("pow", power, "**=")
 Tensor.__rpow__ = lambda self, base: pow_of(base, self)
+Tensor.__divmod__ = lambda self, other: (self // other, self % other)  # type: ignore[attr-defined]
+Tensor.__rdivmod__ = lambda self, other: (other // self, other % self)  # type: ignore[attr-defined]
 for _name, _rule in COMPARISONS.items():
     setattr(Tensor, f"__{_name}__", binary(RULES[_rule], method=True))
 for _name, _rule in SIGNS.items():

@@ -630,10 +630,6 @@ class Tensor:
             )
         return remade, (self._data, self.requires_grad, self.name, self.grad)
 
-    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
-        """Return the module of functions over Tensors."""
-        return self._namespace
-
 
 class Shared(Tensor):
     """A Tensor over an array that somebody else may write to.

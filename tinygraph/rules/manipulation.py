@@ -53,10 +53,10 @@ rule(
 )  # fmt: skip
 rule(
     "expand_dims",
-    lambda xp, a, /, *, axis=0: xp.expand_dims(a, axis=axis),
+    lambda xp, a, /, axis: xp.expand_dims(a, axis=axis),
     vjp=lambda xp, g, a_shape: xp.reshape(g, a_shape),
-    doc="Return the array with a new axis of length 1.",
-    kind=LINEAR, domain=REAL, parameters={"axis": Parameter.NEW_AXIS}, view=True,
+    doc="Return the array with a new axis of length 1, or several (a tuple).",
+    kind=LINEAR, domain=REAL, parameters={"axis": Parameter.NEW_AXES}, view=True,
 )  # fmt: skip
 rule(
     "squeeze",

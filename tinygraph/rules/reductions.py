@@ -2,9 +2,16 @@
 
 from math import prod
 
+from .elementwise import nonzero
+from .manipulation import undo_permutation
 from .table import DISTINCT, REAL, Kind, Parameter, Shapes, rule
 
 REDUCTION = {"axis": Parameter.AXES, "keepdims": Parameter.FLAG}
+TYPED = {"axis": Parameter.AXES, "dtype": Parameter.DTYPE, "keepdims": Parameter.FLAG}
+CUMULATIVE = {
+    "axis": Parameter.ONLY_AXIS, "dtype": Parameter.DTYPE, "include_initial": Parameter.FLAG,
+}  # fmt: skip
+DEVIATION = REDUCTION | {"correction": Parameter.CORRECTION}
 
 
 def sum_to(xp, gradient, shape):
@@ -53,12 +60,91 @@ def extremum(xp, g, a, y, axis, keepdims):
     return share * (restore(xp, g, a.shape, axis, keepdims) / ties)
 
 
+def after(xp, g, axis, include_initial):
+    """Return for each entry the sum of what it went into, itself and all that follow."""
+    axis = axis or 0
+    if include_initial:
+        g = g[(slice(None),) * (axis % g.ndim) + (slice(1, None),)]
+    return xp.flip(xp.cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis)
+
+
+def shifted(xp, a, by, filling):
+    """Move entries along the last axis, to the right if `by` is positive; fill up the rest."""
+    by = max(-a.shape[-1], min(by, a.shape[-1]))
+    gap = xp.zeros((*a.shape[:-1], abs(by)), dtype=a.dtype) + filling
+    return xp.concat([gap, a[..., :-by]] if by > 0 else [a[..., -by:], gap], axis=-1)
+
+
+def running_product_vjp(xp, g, a, axis, include_initial):
+    """Return the sum of g times all other factors; nothing is divided by, so zeros do no harm."""
+    axis = (axis or 0) % max(1, a.ndim)
+    last = xp.moveaxis(xp.reshape(a, a.shape or (1,)), axis, -1)
+    total = xp.moveaxis(g, axis, -1)[..., int(include_initial) :]
+    before = xp.cumulative_prod(shifted(xp, last, 1, 1.0), axis=-1)
+    # What follows an entry: s[i] = g[i] + a[i + 1] · s[i + 1], in steps of 1, 2, 4 … entries.
+    factor, step = shifted(xp, last, -1, 0.0), 1
+    while step < last.shape[-1]:
+        total = total + factor * shifted(xp, total, -step, 0.0)
+        factor, step = factor * shifted(xp, factor, -step, 0.0), 2 * step
+    return xp.reshape(xp.moveaxis(before * total, -1, axis), a.shape)
+
+
+def product_vjp(xp, g, a, axis, keepdims):
+    """Return g times the product of the other entries; nothing is divided by."""
+    reduced = reduced_axes(axis, a.ndim)
+    order = (*(i for i in range(a.ndim) if i not in reduced), *reduced)
+    moved = xp.permute_dims(a, order)
+    rows = xp.reshape(moved, (*moved.shape[: a.ndim - len(reduced)], count(a.shape, axis)))
+    before = xp.cumulative_prod(shifted(xp, rows, 1, 1.0), axis=-1)
+    behind = xp.flip(shifted(xp, rows, -1, 1.0), axis=-1)
+    others = before * xp.flip(xp.cumulative_prod(behind, axis=-1), axis=-1)
+    others = xp.permute_dims(xp.reshape(others, moved.shape), undo_permutation(order))
+    return spread(xp, g, a.shape, axis, keepdims) * others
+
+
+def variance_vjp(xp, g, a, axis, correction, keepdims):
+    """Return g times how far each entry is from the mean, twice, over their count."""
+    far = xp.conj(a - xp.mean(a, axis=axis, keepdims=True))
+    return spread(xp, g * 2, a.shape, axis, keepdims) * far / (count(a.shape, axis) - correction)
+
+
 rule(
     "sum",
-    lambda xp, a, /, *, axis=None, keepdims=False: xp.sum(a, axis=axis, keepdims=keepdims),
+    lambda xp, a, /, *, axis=None, dtype=None, keepdims=False: xp.sum(
+        a, axis=axis, dtype=dtype, keepdims=keepdims
+    ),
     vjp=lambda xp, g, a_shape, axis, keepdims: spread(xp, g, a_shape, axis, keepdims),
     doc="Return the sum over an axis, several axes (a tuple), or all of them.",
-    kind=Kind.LINEAR, domain=REAL, parameters=REDUCTION, symbol="sum",
+    kind=Kind.LINEAR, domain=REAL, parameters=TYPED, symbol="sum",
+)  # fmt: skip
+rule(
+    "prod",
+    lambda xp, a, /, *, axis=None, dtype=None, keepdims=False: xp.prod(
+        a, axis=axis, dtype=dtype, keepdims=keepdims
+    ),
+    vjp=product_vjp,
+    doc="Return the product over an axis, several axes (a tuple), or all of them.",
+    kind=Kind.OTHER, domain=REAL, parameters=TYPED,
+)  # fmt: skip
+rule(
+    "cumulative_sum",
+    lambda xp, a, /, *, axis=None, dtype=None, include_initial=False: xp.cumulative_sum(
+        a, axis=axis, dtype=dtype, include_initial=include_initial
+    ),
+    vjp=lambda xp, g, a_shape, axis, include_initial: xp.reshape(
+        after(xp, g, axis, include_initial), a_shape
+    ),
+    doc="Return the sums of the first entries along an axis: of one, of two, and so on.",
+    kind=Kind.LINEAR, domain=REAL, parameters=CUMULATIVE,
+)  # fmt: skip
+rule(
+    "cumulative_prod",
+    lambda xp, a, /, *, axis=None, dtype=None, include_initial=False: xp.cumulative_prod(
+        a, axis=axis, dtype=dtype, include_initial=include_initial
+    ),
+    vjp=running_product_vjp,
+    doc="Return the products of the first entries along an axis: of one, of two, and so on.",
+    kind=Kind.OTHER, domain=REAL, parameters=CUMULATIVE,
 )  # fmt: skip
 rule(
     "mean",
@@ -68,6 +154,27 @@ rule(
     ),
     doc="Return the arithmetic mean over an axis, several axes (a tuple), or all of them.",
     kind=Kind.LINEAR, domain=REAL, parameters=REDUCTION, shapes=Shapes.NONEMPTY,
+)  # fmt: skip
+rule(
+    "var",
+    lambda xp, a, /, *, axis=None, correction=0.0, keepdims=False: xp.var(
+        a, axis=axis, correction=correction, keepdims=keepdims
+    ),
+    vjp=variance_vjp,
+    doc="Return the variance over an axis, several axes (a tuple), or all of them.",
+    kind=Kind.OTHER, domain=REAL, parameters=DEVIATION, shapes=Shapes.NONEMPTY,
+)  # fmt: skip
+rule(
+    "std",
+    lambda xp, a, /, *, axis=None, correction=0.0, keepdims=False: xp.std(
+        a, axis=axis, correction=correction, keepdims=keepdims
+    ),
+    vjp=lambda xp, g, a, y, axis, correction, keepdims: variance_vjp(
+        xp, xp.where(y == 0, 0.0, g / (2 * nonzero(xp, y))), a, axis, correction, keepdims
+    ),
+    doc="Return the standard deviation over an axis, several axes (a tuple), or all of them.",
+    kind=Kind.OTHER, domain=DISTINCT, parameters=DEVIATION, shapes=Shapes.NONEMPTY,
+    convention="std of equal entries gives 0",
 )  # fmt: skip
 rule(
     "max",
@@ -86,7 +193,28 @@ rule(
     convention="entries that tie share evenly",
 )  # fmt: skip
 
-# The place of an extremum: constant between the jumps, so none of it is recorded.
+# Constant between their jumps, so none of it is recorded.
+rule(
+    "all",
+    lambda xp, a, /, *, axis=None, keepdims=False: xp.all(a, axis=axis, keepdims=keepdims),
+    doc="Return whether all entries are true over an axis, several axes (a tuple), or all of them.",
+    vjp=None, kind=Kind.OTHER, domain=REAL, parameters=REDUCTION,
+)  # fmt: skip
+rule(
+    "any",
+    lambda xp, a, /, *, axis=None, keepdims=False: xp.any(a, axis=axis, keepdims=keepdims),
+    doc="Return whether any entry is true over an axis, several axes (a tuple), or all of them.",
+    vjp=None, kind=Kind.OTHER, domain=REAL, parameters=REDUCTION,
+)  # fmt: skip
+rule(
+    "count_nonzero",
+    lambda xp, a, /, *, axis=None, keepdims=False: xp.count_nonzero(
+        a, axis=axis, keepdims=keepdims
+    ),
+    doc="Return how many entries are not zero, over an axis, several (a tuple), or all of them.",
+    vjp=None, kind=Kind.OTHER, domain=REAL, parameters=REDUCTION,
+)  # fmt: skip
+
 PLACE = {"axis": Parameter.AXIS, "keepdims": Parameter.FLAG}
 
 rule(

@@ -36,6 +36,13 @@ class Shapes(enum.Enum):
     LOGITS = "logits, and class indices or rows of weights for them"
     REPLACED = "an array, and what broadcasts to the entries that an index selects"
     SCATTERED = "what an index of the given shape would select"
+    MATRIX = "a stack of matrices"
+    SQUARE = "a stack of square matrices"
+    SOLVED = "a stack of square matrices, and vectors or matrices that they multiply"
+    VECTORS = "vectors along one axis; the other axes broadcast"
+    TRIPLES = "vectors of three along one axis; the other axes broadcast"
+    CONTRACTED = "two arrays that have the axes in common that are summed over"
+    ALONG = "an array, and places along one of its axes"
     WINDOWED = "an array over whose last axes a window slides"
     WINDOWS = "what a window shows at each of its positions"
 
@@ -45,17 +52,26 @@ class Parameter(enum.Enum):
 
     AXES = "None, one axis or a tuple of axes to reduce"
     AXIS = "one axis of the operand"
+    ONLY_AXIS = "one axis; None if the operand has no other"
     NEW_AXIS = "where the result gets a new axis"
+    NEW_AXES = "where the result gets new axes: one or a tuple"
     UNIT_AXES = "axes of length 1 to remove"
     PERMUTATION = "an order of all axes"
     SHAPE = "a shape with as many entries as the operand"
     WIDER_SHAPE = "a shape that the operand broadcasts to"
     INDEXED_SHAPE = "the shape of the array that the index selects from"
     INDEX = "an index: integers, slices, None, Ellipsis, arrays of integers or bools"
-    DTYPE = "a real floating dtype"
+    DTYPE = "a real floating dtype, or None for that of the operand"
+    CORRECTION = "a number to take off the count of the entries"
     WINDOW = "size, stride, dilation, zeros before and zeros after, for each of the last axes"
     LENGTHS = "lengths of the last axes"
     FLAG = "True or False"
+    DIAGONAL = "which diagonal: 0 is the main one, 1 the one above it"
+    BASIS = 'whether vectors are completed to a basis: True or "complete"'
+    CUTOFF = "which singular values count as 0, beside the largest one; None for rounding errors"
+    CONTRACTION = "how many axes to sum over, or a pair of lists of them"
+    POINTS = "how many points a transform takes; None for all there are"
+    NORM = '"backward", "ortho" or "forward": where a transform divides by the number of points'
     REDUCTION = '"mean", "sum" or "none"'
 
 
@@ -63,9 +79,9 @@ class Domain:
     """The values at which a rule is differentiable, for one operand.
 
     `low` and `high` bound an open interval; `excluded` are points inside it where the derivative
-    jumps or does not exist. `of` says what the values are: "real" numbers, "boolean" or "target"
-    (class indices or weights). `distinct` keeps the entries apart from each other, for rules that
-    have a kink where two of them tie.
+    jumps or does not exist. `of` says what the values are: "real" numbers, "boolean", "integer" or
+    "target" (class indices or weights). `distinct` keeps the entries apart from each other, for
+    rules that have a kink where two of them tie.
     """
 
     __slots__ = ("distinct", "excluded", "high", "low", "of")
@@ -93,7 +109,10 @@ REAL = Domain()
 POSITIVE = Domain(low=0.0)
 DISTINCT = Domain(distinct=True)
 BOOLEAN = Domain(of="boolean")
+INTEGER = Domain(0, 8, of="integer")
 TARGET = Domain(of="target")
+MATRIX = Domain(of="matrix")
+HERMITIAN = Domain(of="hermitian")
 
 
 class Plan:

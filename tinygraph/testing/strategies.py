@@ -89,6 +89,10 @@ def arrays(draw: Callable, shape: Any, dtype: Any = "float64", domain: Domain = 
     dtype = draw(dtype) if isinstance(dtype, st.SearchStrategy) else numpy.dtype(dtype)
     if domain.of == "boolean":
         return draw(hnp.arrays(bool, shape))
+    if domain.of == "integer":
+        return draw(
+            hnp.arrays("int64", shape, elements=st.integers(int(domain.low), int(domain.high) - 1))
+        )
     if domain.of == "target":
         domain = Domain(low=-MARGIN, high=1.0 + MARGIN)
     if domain.distinct:
@@ -164,7 +168,12 @@ def parameter(draw: Callable, means: Parameter, rule: Rule, shape: tuple[int, ..
             some = math.prod(shape) > 0  # the mean of nothing is not a number
             return draw(st.sampled_from(["mean", "sum", "none"] if some else ["sum", "none"]))
         case Parameter.DTYPE:
-            return draw(st.sampled_from(DTYPES))
+            own = [None] if "dtype" in rule.defaults else []
+            return draw(st.sampled_from([*own, *DTYPES]))
+        case Parameter.CORRECTION:  # less than the count of the entries, which may be 1
+            return draw(st.sampled_from([0.0, 0.5, -1.0]))
+        case Parameter.ONLY_AXIS:
+            return draw(st.sampled_from(reducible + [None] * (ndim < 2)))
         case Parameter.AXIS:
             whole = "axis" in rule.defaults and rule.defaults["axis"] is None
             options = reducible + [None] * (whole and 0 not in shape)
@@ -180,6 +189,14 @@ def parameter(draw: Callable, means: Parameter, rule: Rule, shape: tuple[int, ..
             return draw(st.one_of(ways))
         case Parameter.NEW_AXIS:
             return draw(st.integers(-ndim - 1, ndim))
+        case Parameter.NEW_AXES:
+            count = draw(st.integers(0, 2))
+            places = st.integers(-ndim - count, ndim + count - 1)
+            several = st.lists(
+                places, min_size=count, max_size=count, unique_by=lambda a: a % (ndim + count)
+            )
+            one = st.integers(-ndim - 1, ndim)
+            return draw(st.one_of(one, several.map(tuple)))
         case Parameter.UNIT_AXES:
             ones = [axis for axis in range(-ndim, ndim) if shape[axis] == 1]
             if not ones:
@@ -202,6 +219,7 @@ def parameter(draw: Callable, means: Parameter, rule: Rule, shape: tuple[int, ..
     raise TypeError(f"{rule.name}: no strategy for a parameter that is {means.value}")
 
 
+AXIS_NEEDED = {Parameter.AXIS, Parameter.ONLY_AXIS}
 NEEDS_ENTRIES = (Shapes.NONEMPTY, Shapes.LOGITS)
 
 
@@ -288,6 +306,11 @@ def arguments(draw: Callable, rule: Rule, dtypes: Any = DTYPES, numbers: bool = 
         classes = st.integers(0, logits.shape[axis] - 1)
         integer = draw(st.sampled_from(["int64", "uint8"]))
         operands[1] = draw(hnp.arrays(integer, samples, elements=classes, fill=st.nothing()))
+    if rule.shapes is Shapes.ALONG:
+        whole = params.get("shape", operands[0].shape)
+        length = whole[params["axis"]]
+        places = st.integers(-length, length - 1)
+        operands[1] = draw(hnp.arrays("int64", shapes_[1], elements=places, fill=st.nothing()))
     if numbers and rule.broadcasts and len(operands) > 1:
         place = draw(st.integers(0, len(operands) - 1))
         for i, domain in enumerate(domains):
@@ -306,7 +329,7 @@ def operand_shapes(draw: Callable, rule: Rule) -> Any:
         case Shapes.MATMUL:
             found = draw(broadcastable_shapes(2, signature=numpy.matmul.signature))
         case Shapes.ANY | Shapes.NONEMPTY | Shapes.LOGITS:
-            needs_axis = Parameter.AXIS in rule.parameters.values()
+            needs_axis = AXIS_NEEDED & {*rule.parameters.values()}
             found = (draw(_with_axis(rule) if needs_axis else shapes()),)
             if rule.shapes is Shapes.LOGITS:
                 found *= 2
@@ -329,6 +352,14 @@ def operand_shapes(draw: Callable, rule: Rule) -> Any:
             selected = numpy.empty(whole)[index].shape
             kept = selected[draw(st.integers(0, len(selected))) :]
             found = whole, tuple(draw(st.sampled_from([n, 1])) for n in kept)
+        case Shapes.ALONG:
+            whole = draw(shapes(min_ndim=1, empty=False))
+            fixed["axis"] = axis = draw(st.integers(-len(whole), len(whole) - 1))
+            at, count = axis % len(whole), draw(st.integers(0, MAX_SIDE))
+            places = (*whole[:at], count, *whole[at + 1 :])
+            found = whole, places
+            if "shape" in rule.parameters:
+                fixed["shape"], found = whole, (places, places)
         case Shapes.SCATTERED:
             whole = draw(shapes())
             for name, means in rule.parameters.items():
