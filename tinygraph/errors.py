@@ -4,6 +4,8 @@ A message names the operation, the shapes or dtypes and the tensors' names where
 says what to do. What NumPy raises on its own arrays, and `MemoryError`, pass unchanged.
 """
 
+import numpy
+
 
 class TinygraphError(Exception):
     """The base of all errors of tinygraph."""
@@ -11,6 +13,10 @@ class TinygraphError(Exception):
 
 class ShapeError(TinygraphError, ValueError):
     """Shapes that do not fit together, or do not fit the operation."""
+
+
+class LinAlgError(TinygraphError, numpy.linalg.LinAlgError):
+    """A matrix that has no inverse, no such decomposition, or no derivative of it."""
 
 
 class ArgumentError(TinygraphError, ValueError):
@@ -68,6 +74,8 @@ def explain(rule, operands, params, error: Exception) -> TinygraphError:
     where = " and ".join(operand_text(one) for one in operands[:4])
     if len(operands) > 4:
         where += f" and {len(operands) - 4} more"
+    if isinstance(error, numpy.linalg.LinAlgError):
+        return LinAlgError(f"{rule.name}: shape {where}: {error}.")
     if isinstance(error, TypeError):
         dtypes = ", ".join(str(getattr(one, "dtype", type(one).__name__)) for one in operands)
         return DTypeError(f"{rule.name}: dtypes {dtypes}: {error}")

@@ -182,5 +182,7 @@ def transposed(
     xp = Tensor._namespace
     call = Call(rule.name, vjp, (zeros(y),), {}, 0)
     call.look([call.out])
+    if call.out.shape != tangent.shape:  # of an operand that is broadcast
+        tangent = xp.broadcast_to(tangent, call.out.shape)
     (pulled,) = call.pull([call.out], [conjugate(xp, tangent)], call.variables)
     return zeros(y) if pulled is None else conjugate(xp, pulled)
