@@ -745,12 +745,11 @@ def walk_back(
 
 def label(roots: dict, arrived: dict) -> None:
     """Name the gradients that a recorded walk from one result computed, where both have names."""
-    root, *others = roots
-    name = root.name or ("out" if root.shape else "loss")
+    names = [one.name or ("out" if one.shape else "loss") for one in roots]
     for node, gradient in arrived.items():
         made = gradient._node
-        if node.name and not others and made is not None and isinstance(made.scope, Backward):
-            made.name = made.name or f"∂{name}/∂{node.name}"
+        if node.name and len(names) == 1 and made and isinstance(made.scope, Backward):
+            made.name = made.name or f"∂{names[0]}/∂{node.name}"
 
 
 def bare(node: Node) -> tuple:
