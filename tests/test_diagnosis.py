@@ -516,7 +516,7 @@ def test_large_arguments():
 SMOOTH = [
     lambda a, b, c: tg.tanh(a),
     lambda a, b, c: tg.exp(a * 0.3),
-    lambda a, b, c: tg.sigmoid(a + c),
+    lambda a, b, c: tg.nn.sigmoid(a + c),
     lambda a, b, c: a * b,
     lambda a, b, c: a + b * c,
     lambda a, b, c: a - tg.tanh(b),

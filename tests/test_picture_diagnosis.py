@@ -396,10 +396,10 @@ def test_ordinary_networks_raise_no_alarm(function, scale, depth, width, rows):
 
 
 def test_a_gradient_that_vanishes_is_told_with_both_numbers_and_where():
-    loss = network(8, 16, tg.sigmoid, 1.0, 32)
+    loss = network(8, 16, tg.nn.sigmoid, 1.0, 32)
     (note,) = checked(loss)[0].notes
-    pattern = (r"gradients vanish: root mean square (\S+) at sigmoid in Layer8, "
-               r"(\S+) at matmul in Layer1; most at sigmoid in Layer\d \(× 0\.\d+\)")  # fmt: skip
+    pattern = (r"gradients vanish: root mean square (\S+) at nn.sigmoid in Layer8, "
+               r"(\S+) at matmul in Layer1; most at nn.sigmoid in Layer\d \(× 0\.\d+\)")  # fmt: skip
     top, bottom = (float(one.replace("−", "-")) for one in re.fullmatch(pattern, note).groups())
     gradients = Numbers(read("", [("loss", loss)])).gradients
     layers = [one for one in gradients if one.plan and one.scope]

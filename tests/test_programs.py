@@ -164,7 +164,7 @@ WRONG = {
     "sqrt, factor": ("sqrt", lambda g, y: g / y),
     "abs, sign": ("abs", lambda g: g),
     "relu, mask": ("relu", lambda xp, g: g * (g > 0)),
-    "sigmoid, of a": ("sigmoid", lambda g, a: g * (a * (1 - a))),
+    "sigmoid, of a": ("nn.sigmoid", lambda g, a: g * (a * (1 - a))),
     "maximum, operands": ("maximum", *RULES["maximum"].vjp[::-1]),
     "where, operands": ("where", None, *RULES["where"].vjp[:0:-1]),
     "sum, axis": ("sum", other_axis),

@@ -10,7 +10,7 @@ from .errors import GraphError, RuleError
 from .reverse import Call, as_tensor
 from .rules import Kind, Rule, Shapes
 from .rules.table import REAL
-from .tape import MODES, Scope, modes
+from .tape import MODES, Scope, Seeds, modes
 from .tensor import Tensor, Wrapped, apply, wrap
 from .transforms import cut, joined, vmap
 from .trees import flatten
@@ -179,7 +179,7 @@ class custom_vjp:
     >>> @tg.custom_vjp
     ... def softplus(x):
     ...     return tg.log(1 + tg.exp(x))
-    >>> softplus.defvjp(lambda x: (softplus(x), x), lambda x, g: g * tg.sigmoid(x))
+    >>> softplus.defvjp(lambda x: (softplus(x), x), lambda x, g: g * tg.nn.sigmoid(x))
     >>> tg.grad(softplus)(0.0)
     array(0.5)
     """
@@ -292,7 +292,8 @@ def checkpoint(f: Callable) -> Callable:
     ----------
     f : callable
         Takes and returns arrays, or nested dicts, lists, tuples and dataclasses of them. It gives
-        the same result each time: randomness is drawn outside and passed in.
+        the same result each time: randomness other than that of `tg.nn.dropout`, which is drawn
+        once, is drawn outside and passed in.
 
     Raises
     ------
@@ -314,7 +315,13 @@ def checkpoint(f: Callable) -> Callable:
         if not now.recording or now.everything or now.level:
             return f(*args)
         given = Arguments(args)
-        first = Segment(name, f, given, given.tensors)
+        drawn: list[int] = []
+
+        def same(*args: Any) -> Any:
+            with modes(seeds=Seeds(drawn, MODES.get().seeds)):
+                return f(*args)
+
+        first = Segment(name, same, given, given.tensors)
         captured, layout, values = first.captured, first.layout, [wrap(first.packed._data)]
         if not captured and not any(one.requires_grad for one in given.tensors):
             return layout.unpack(values[0])
@@ -322,10 +329,10 @@ def checkpoint(f: Callable) -> Callable:
 
         def run_on(*tensors: Tensor) -> tuple[Tensor, Any]:
             # The first time, what has just been computed; later, for a replay, again.
-            return (values.pop() if values else pack(f(*given.of(tensors[:count])))[0]), None
+            return (values.pop() if values else pack(same(*given.of(tensors[:count])))[0]), None
 
         def pull(tensors: tuple, _: Any, g: Tensor) -> list:
-            again = Segment(name, f, given, tensors[:count])
+            again = Segment(name, same, given, tensors[:count])
             if again.captured != captured:
                 raise GraphError(
                     f"checkpoint: {name} reads a Tensor that has been given new values since it "

@@ -4,14 +4,17 @@ What is in `tinygraph` itself (relu, softmax, log_softmax, logsumexp, softmax_cr
 repeated. Most functions are composed of others, and are recorded as these.
 """
 
-from math import inf, prod
+from math import inf, pi, prod
 from operator import index
 from typing import Any
 
+import numpy
+
 from . import namespace as xp
-from .errors import ArgumentError, DTypeError, ShapeError
-from .rules.nn import positions
-from .tensor import Tensor
+from .errors import ArgumentError, BoundsError, DTypeError, ShapeError
+from .rules.nn import positions, rows
+from .tape import MODES, Seeds
+from .tensor import Tensor, Wrapped
 
 __getattr__, __dir__ = xp.chapter("nn.", globals())
 
@@ -31,6 +34,366 @@ def lengths_of(name: str, what: str, value: Any, count: int, least: int) -> tupl
             f"{name}: {what}={value!r}; give an int or {count} of them, {least} at least."
         )
     return several
+
+
+def indices_of(
+    name: str, what: str, indices: Any, count: int | None, ignored: int | None = None
+) -> Tensor:
+    """Read indices, which lie below a count unless they are ignored."""
+    indices = values = xp.asarray(indices)
+    while isinstance(values, Wrapped):  # look at all examples of a map at once
+        values = values._inside.parts[0]
+    values = values.numpy()
+    if values.dtype.kind not in "iu":
+        raise DTypeError(
+            f"{name}: {what} holds class indices, which are integers, not {values.dtype}."
+        )
+    wrong = (values < 0) | (values >= (inf if count is None else count))
+    if ignored is not None:
+        wrong &= values != ignored
+    if wrong.any():
+        upper = "up" if count is None else f"to {count - 1}"
+        raise BoundsError(f"{name}: {what} holds {values[wrong][0]}; indices go from 0 {upper}.")
+    return indices
+
+
+def alike(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
+    """Read two operands of one shape."""
+    input, target = xp.asarray(input), xp.asarray(target)
+    if input.shape != target.shape:
+        raise ShapeError(
+            f"{name}: input of shape {input.shape} and target of shape {target.shape} differ; "
+            "give both the same shape."
+        )
+    return input, target
+
+
+def reduced(name: str, losses: Tensor, reduction: str) -> Tensor:
+    """Return the mean or the sum of losses, or each of them."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ArgumentError(f'{name}: reduction={reduction!r} is none of "mean", "sum", "none".')
+    return losses if reduction == "none" else getattr(losses, reduction)()
+
+
+# ---------------------------------------------------------------- activations
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01) -> Tensor:
+    """Return x where it is positive, x times a slope elsewhere."""
+    input = xp.asarray(input)
+    return xp.where(input > 0, input, input * negative_slope)
+
+
+def elu(input: Any, alpha: float = 1.0) -> Tensor:
+    """Return x where it is positive, alpha times (exp(x) − 1) elsewhere."""
+    input = xp.asarray(input)
+    # What is not chosen becomes 0 first, so that it neither overflows nor has a gradient.
+    return xp.where(input > 0, input, alpha * xp.expm1(xp.where(input > 0, 0.0, input)))
+
+
+def selu(input: Any) -> Tensor:
+    """Return 1.0507… times the `elu` with alpha = 1.6732…, which keeps mean 0 and variance 1.
+
+    The numbers are those of G. Klambauer and others, Self-Normalizing Neural Networks (2017).
+    """
+    return 1.0507009873554804934193349852946 * elu(input, 1.6732632423543772848170429916717)
+
+
+def gelu(input: Any, approximate: str = "none") -> Tensor:
+    """Return x times the share of a standard normal distribution that lies below x.
+
+    Parameters
+    ----------
+    input : array_like
+    approximate : {"none", "tanh"}
+        "tanh" takes a formula with tanh in place of that share. It is quicker, above all where
+        SciPy is not installed: the share is then computed one entry at a time.
+    """
+    input = xp.asarray(input)
+    if approximate == "none":
+        return input * xp.nn.normal_cdf(input)
+    if approximate != "tanh":
+        raise ArgumentError(f'gelu: approximate={approximate!r} is neither "none" nor "tanh".')
+    # (1 + tanh(u)) / 2 is sigmoid(2u), which keeps its digits where tanh(u) comes near −1.
+    return input * xp.nn.sigmoid((8 / pi) ** 0.5 * (input + 0.044715 * input * input * input))
+
+
+def silu(input: Any) -> Tensor:
+    """Return x times sigmoid(x)."""
+    input = xp.asarray(input)
+    return input * xp.nn.sigmoid(input)
+
+
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """Return log(1 + exp(beta · x)) / beta, and x itself where beta · x exceeds a threshold."""
+    input = xp.asarray(input)
+    scaled = input * beta
+    return xp.where(scaled > threshold, input, xp.logaddexp(scaled, 0.0) / beta)
+
+
+def logsigmoid(input: Any) -> Tensor:
+    """Return the logarithm of sigmoid(x), also where sigmoid itself would round to 0."""
+    return -xp.logaddexp(-xp.asarray(input), 0.0)
+
+
+# ---------------------------------------------------------------- layers
+
+
+def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
+    """Return input · weightᵀ + bias.
+
+    Parameters
+    ----------
+    input : array_like
+        Shape (..., features).
+    weight : array_like
+        Shape (outputs, features), or (features,) for a single output without an axis.
+    bias : array_like, optional
+        Shape (outputs,), or () for a single output.
+    """
+    input, weight = xp.asarray(input), xp.asarray(weight)
+    if not input.ndim or weight.ndim not in (1, 2) or input.shape[-1] != weight.shape[-1]:
+        raise ShapeError(
+            f"linear: input of shape {input.shape} and weight of shape {weight.shape} do not fit: "
+            "both end with the number of features, and weight has one axis before it at most."
+        )
+    y = input @ weight.T
+    if bias is None:
+        return y
+    bias = xp.asarray(bias)
+    if bias.shape != weight.shape[:-1]:
+        raise ShapeError(
+            f"linear: bias has shape {bias.shape}; give one of shape {weight.shape[:-1]}."
+        )
+    return y + bias
+
+
+def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
+    """Return a row of zeros with a 1 at the class's place for each class index, as int64.
+
+    Parameters
+    ----------
+    tensor : array_like of int
+        Class indices.
+    num_classes : int
+        The length of a row; by default the largest index and 1.
+    """
+    tensor = indices_of("one_hot", "tensor", tensor, None if num_classes < 0 else num_classes)
+    count = int(tensor.numpy().max(initial=-1)) + 1 if num_classes < 0 else num_classes
+    return xp.astype(xp.expand_dims(tensor, axis=-1) == xp.arange(count), "int64")
+
+
+def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Tensor:
+    """Return the row of weight for each index.
+
+    Parameters
+    ----------
+    input : array_like of int
+        Indices of rows.
+    weight : array_like
+        Shape (rows, length of a row).
+    padding_idx : int, optional
+        The index of a row that gets no gradient.
+    """
+    weight = xp.asarray(weight)
+    if weight.ndim != 2:
+        raise ShapeError(f"embedding: weight of shape {weight.shape} is no matrix of rows.")
+    input = indices_of("embedding", "input", input, weight.shape[0])
+    if isinstance(input, Wrapped):  # an index differs from example to example
+        found = one_hot(input, weight.shape[0]).astype(weight.dtype) @ weight
+    else:
+        found = weight[input]
+    if padding_idx is None:
+        return found
+    fixed = xp.expand_dims(input == padding_idx % weight.shape[0], axis=-1)
+    return xp.where(fixed, found.detach(), found)
+
+
+def dropout(input: Any, p: float = 0.5, training: bool = True, *, generator: Any = None) -> Tensor:
+    """Return zeros in place of entries chosen at random, and the others divided by 1 − p.
+
+    What is chosen is a constant of the graph: a gradient of a gradient, a replay, and the second
+    run of a `checkpoint` see the same. Inside `vmap` it is the same for each example.
+
+    Parameters
+    ----------
+    input : array_like
+    p : float
+        The probability of each entry to become zero.
+    training : bool
+        If False, the input is returned.
+    generator : numpy.random.Generator or int
+        What to draw from; a number gives the same each time.
+    """
+    input = xp.asarray(input)
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"dropout: p={p!r} is a probability, from 0 to 1.")
+    if not training or p == 0:
+        return input
+    if generator is None:
+        raise ArgumentError(
+            "dropout: give it what to draw from, as in generator=numpy.random.default_rng(0); "
+            "or training=False."
+        )
+    seed = Seeds.draw(MODES.get().seeds, numpy.random.default_rng(generator))
+    kept = numpy.random.default_rng(seed).random(input.shape) >= p
+    return xp.where(kept, input / max(1.0 - p, numpy.finfo(float).tiny), 0.0)
+
+
+def normalized(input: Tensor, mean: Any, variance: Any, eps: float) -> Tensor:
+    """Shift and scale to mean 0 and variance 1."""
+    return (input - mean) / xp.sqrt(variance + eps)
+
+
+def layer_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Tensor:
+    """Return the input with mean 0 and variance 1 over its last axes, times weight, plus bias.
+
+    Parameters
+    ----------
+    input : array_like
+        Its shape ends with `normalized_shape`.
+    normalized_shape : int or tuple of int
+    weight, bias : array_like, optional
+        Of that shape.
+    eps : float
+        What is added to the variance.
+    """
+    input, shape = xp.asarray(input), xp.shape_of(normalized_shape)
+    if not shape or input.shape[-len(shape) :] != shape:
+        raise ShapeError(
+            f"layer_norm: input of shape {input.shape} does not end with normalized_shape={shape}."
+        )
+    axes = tuple(range(-len(shape), 0))
+    centered = input - input.mean(axes, keepdims=True)
+    variance = xp.square(centered).mean(axes, keepdims=True)
+    return scaled(
+        "layer_norm", normalized(centered, 0.0, variance, eps), weight, bias, shape, shape
+    )
+
+
+def scaled(name: str, y: Tensor, weight: Any, bias: Any, shape: tuple, wide: tuple) -> Tensor:
+    """Multiply by weight and add bias, whose shape is to be the given one."""
+    for what, one in (("weight", weight), ("bias", bias)):
+        if one is not None:
+            one = xp.asarray(one)
+            if one.shape != shape:
+                raise ShapeError(
+                    f"{name}: {what} has shape {one.shape}; give one of shape {shape}."
+                )
+            one = one.reshape(wide)
+            y = y * one if what == "weight" else y + one
+    return y
+
+
+def batch_norm(
+    input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
+    training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Return each channel with mean 0 and variance 1, times weight, plus bias.
+
+    Parameters
+    ----------
+    input : array_like
+        Shape (batch, channels, ...).
+    running_mean, running_var : ndarray, Tensor or None
+        Mean and variance of each channel. While training, those of the batch are used, and move
+        these, in place, by the share `momentum`.
+    weight, bias : array_like, optional
+        A number for each channel.
+    training : bool
+    momentum : float
+    eps : float
+        What is added to the variance.
+    """
+    name, input = "batch_norm", xp.asarray(input)
+    if input.ndim < 2:
+        raise ShapeError(f"{name}: input of shape {input.shape} has no batch and channels.")
+    channels = input.shape[1:2]
+    wide = channels + (1,) * (input.ndim - 2)
+    running = {"running_mean": running_mean, "running_var": running_var}
+    for what, one in running.items():
+        if one is not None and one.shape != channels:
+            raise ShapeError(f"{name}: {what} has shape {one.shape}; give one of shape {channels}.")
+        if one is None and not training:
+            raise ArgumentError(f"{name}: {what} is None; give it, or training=True.")
+    if not training:
+        mean, variance = (xp.asarray(one).reshape(wide) for one in running.values())
+        return scaled(name, normalized(input, mean, variance, eps), weight, bias, channels, wide)
+    axes = (0, *range(2, input.ndim))
+    count = prod(input.shape[axis] for axis in axes)
+    if count < 2:
+        raise ShapeError(
+            f"{name}: input of shape {input.shape} has {count} values for each channel; training "
+            "needs two at least."
+        )
+    mean = input.mean(axes, keepdims=True)
+    centered = input - mean
+    variance = xp.square(centered).mean(axes, keepdims=True)
+    moved = mean, variance * (count / (count - 1))
+    for one, batch in zip(running.values(), moved, strict=True):
+        if one is not None:
+            now = batch.detach().numpy().reshape(channels)
+            array = one.numpy() if isinstance(one, Tensor) else one
+            array += (momentum * (now - array)).astype(array.dtype)
+            if isinstance(one, Tensor):
+                one.data = array
+    return scaled(name, normalized(centered, 0.0, variance, eps), weight, bias, channels, wide)
+
+
+def scaled_dot_product_attention(
+    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0,
+    is_causal: bool = False, *, scale: float | None = None, generator: Any = None,
+) -> Tensor:  # fmt: skip
+    """Return softmax(query · keyᵀ · scale) · value: a mean of values for each query.
+
+    Parameters
+    ----------
+    query : array_like
+        Shape (..., queries, features).
+    key : array_like
+        Shape (..., keys, features).
+    value : array_like
+        Shape (..., keys, length of a value).
+    attn_mask : array_like, optional
+        True where a query may look at a key; or numbers that are added before softmax. A query
+        that may look at nothing gets zeros.
+    dropout_p : float
+        The probability of each weight to become zero, drawn from `generator`; see `dropout`.
+    is_causal : bool
+        Whether the i-th query may look at the first i keys only.
+    scale : float, optional
+        By default 1 / √features.
+    generator : numpy.random.Generator or int
+    """
+    name = "scaled_dot_product_attention"
+    query, key, value = xp.asarray(query), xp.asarray(key), xp.asarray(value)
+    shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
+    if min(query.ndim, key.ndim, value.ndim) < 2:
+        raise ShapeError(f"{name}: each operand has at least 2 axes; these are {shapes}.")
+    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+        raise ShapeError(
+            f"{name}: {shapes} do not fit: query and key end with the same number of features, "
+            "and there are as many values as keys."
+        )
+    if is_causal and attn_mask is not None:
+        raise ArgumentError(f"{name}: give attn_mask or is_causal, not both.")
+    scores = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
+    kept = None
+    if is_causal:
+        kept = xp.asarray(numpy.tri(*scores.shape[-2:], dtype=bool))
+    elif attn_mask is not None:
+        kept = xp.asarray(attn_mask)
+        if kept.dtype != bool:
+            scores = scores + kept
+            kept = scores > -inf
+    if kept is not None:  # a finite number, so that no row consists of −inf alone
+        scores = xp.where(kept, scores, float(numpy.finfo(scores.dtype).min) / 2)
+    weights = xp.softmax(scores)
+    if kept is not None:
+        weights = xp.where(kept, weights, 0.0)
+    return dropout(weights, dropout_p, generator=generator) @ value
 
 
 # ---------------------------------------------------------------- windows: convolution, pooling
@@ -290,3 +653,144 @@ def avg_pool2d(
     if inside is not None and divisor_override is None and not count_include_pad:
         divisor = inside.sum(axis=-3)
     return shown.sum(axis=-3) / divisor
+
+
+# ---------------------------------------------------------------- losses
+
+
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """Return minus the entry of the right class, for each sample.
+
+    Parameters
+    ----------
+    input : array_like
+        Logarithms of probabilities, shape (batch, classes, ...), or (classes,).
+    target : array_like of int
+        Class indices, of the same shape without the classes.
+    weight : array_like, optional
+        A factor for each class; a mean is then one with these weights.
+    ignore_index : int
+        A target that does not count.
+    reduction : {"mean", "sum", "none"}
+    """
+    name, input, axis = "nll_loss", xp.asarray(input), 1
+    if input.ndim < 2:
+        axis = 0
+    if not input.ndim:
+        raise ShapeError(f"{name}: input of shape () has no axis of classes.")
+    target = indices_of(name, "target", target, input.shape[axis], ignore_index)
+    samples = input.shape[:axis] + input.shape[axis + 1 :]
+    if target.shape != samples:
+        raise ShapeError(
+            f"{name}: target of shape {target.shape} does not fit input of shape {input.shape}; "
+            f"give class indices of shape {samples}."
+        )
+    right = rows(xp, target, input, axis) & xp.expand_dims(target != ignore_index, axis=axis)
+    factors: Any = 1.0
+    if weight is not None:
+        factors = xp.asarray(weight)
+        if factors.shape != input.shape[axis : axis + 1]:
+            raise ShapeError(
+                f"{name}: weight has shape {factors.shape}; give one for each of the "
+                f"{input.shape[axis]} classes."
+            )
+        factors = factors.reshape(-1, *(1,) * (input.ndim - 1 - axis))
+    losses = -(xp.where(right, input, 0.0) * factors).sum(axis)
+    if reduction == "mean":
+        return losses.sum() / xp.where(right, factors, 0.0).sum()
+    return reduced(name, losses, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean",
+    pos_weight: Any = None,
+) -> Tensor:  # fmt: skip
+    """Return −t · log(sigmoid(x)) − (1 − t) · log(1 − sigmoid(x)), without overflow.
+
+    Parameters
+    ----------
+    input : array_like
+        The logits x.
+    target : array_like
+        The probabilities t, of the same shape.
+    weight : array_like, optional
+        A factor for each loss.
+    reduction : {"mean", "sum", "none"}
+    pos_weight : array_like, optional
+        A factor for the first term.
+    """
+    name = "binary_cross_entropy_with_logits"
+    input, target = alike(name, input, target)
+    positive: Any = 1.0
+    if pos_weight is not None:
+        positive = 1.0 + (xp.asarray(pos_weight) - 1.0) * target
+    losses = (1.0 - target) * input - positive * logsigmoid(input)
+    return reduced(name, losses if weight is None else losses * weight, reduction)
+
+
+def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:
+    """Return the squares of the differences: their mean, their sum, or each."""
+    input, target = alike("mse_loss", input, target)
+    return reduced("mse_loss", xp.square(input - target), reduction)
+
+
+def l1_loss(input: Any, target: Any, *, reduction: str = "mean") -> Tensor:
+    """Return the absolute differences: their mean, their sum, or each."""
+    input, target = alike("l1_loss", input, target)
+    return reduced("l1_loss", xp.abs(input - target), reduction)
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+    """Return half the squares of differences up to delta, and from there on straight lines."""
+    input, target = alike("huber_loss", input, target)
+    difference = input - target
+    limited = xp.clip(difference, -delta, delta)
+    return reduced("huber_loss", limited * (difference - 0.5 * limited), reduction)
+
+
+def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Tensor:
+    """Return t · (log t − x), the terms of the divergence of exp(x) from t.
+
+    Parameters
+    ----------
+    input : array_like
+        The logarithms x of probabilities.
+    target : array_like
+        The probabilities t, or their logarithms; of the same shape.
+    reduction : {"mean", "batchmean", "sum", "none"}
+        "batchmean" divides the sum by the length of axis 0: the divergence itself.
+    log_target : bool
+        Whether the target holds logarithms.
+    """
+    input, target = alike("kl_div", input, target)
+    if log_target:
+        losses = xp.exp(target) * (target - input)
+    else:
+        losses = target * (xp.log(xp.where(target == 0, 1.0, target)) - input)
+    if reduction == "batchmean":
+        return losses.sum() / (input.shape[0] if input.ndim else 1)
+    return reduced("kl_div", losses, reduction)
+
+
+def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """Return the cosine of the angle between vectors that lie along an axis.
+
+    Parameters
+    ----------
+    x1, x2 : array_like
+        Shapes that broadcast to one.
+    dim : int
+        The axis of the vectors.
+    eps : float
+        The least length that a vector is divided by.
+    """
+
+    def lengths(x: Tensor) -> Tensor:
+        # The bound is put to the square: the square root has no derivative at 0.
+        return xp.sqrt(xp.maximum(xp.square(x).sum(dim), eps * eps))
+
+    x1, x2 = xp.asarray(x1), xp.asarray(x2)
+    return (x1 * x2).sum(dim) / (lengths(x1) * lengths(x2))

@@ -1,6 +1,7 @@
 """Rules for the functions that neural networks are made of, in their numerically stable forms."""
 
-from math import inf, prod
+from importlib.util import find_spec
+from math import erfc, inf, prod
 
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from .reductions import reduced_axes, restore
@@ -19,6 +20,18 @@ def sigmoid(xp, a, /):
     """Return 1 / (1 + exp(−a)) without an overflow at either end."""
     small = xp.exp(-xp.abs(a))
     return xp.where(a >= 0, 1.0, small) / (1.0 + small)
+
+
+def normal_cdf(xp, a, /):
+    """Return the share of a standard normal distribution that lies below a.
+
+    SciPy computes it, or where that is not installed the standard library, one entry at a time.
+    """
+    if find_spec("scipy"):
+        from scipy.special import ndtr
+    else:
+        ndtr = xp.frompyfunc(lambda one: 0.5 * erfc(-one * 0.5**0.5), 1, 1)
+    return xp.asarray(ndtr(a), dtype=xp.result_type(xp.asarray(a), xp.float16))
 
 
 def softmax(xp, a, /, axis=-1):
@@ -55,8 +68,13 @@ rule(
     kind=Kind.ELEMENTWISE, domain=REAL.without(0), convention="relu'(0) = 0",
 )  # fmt: skip
 rule(
-    "sigmoid", sigmoid, vjp=lambda g, y: g * (y * (1 - y)),
-    kind=Kind.ELEMENTWISE, domain=REAL,
+    "nn.sigmoid", sigmoid, vjp=lambda g, y: g * (y * (1 - y)),
+    kind=Kind.ELEMENTWISE, domain=REAL, symbol="sigmoid",
+)  # fmt: skip
+rule(
+    "nn.normal_cdf", normal_cdf,
+    vjp=lambda xp, g, a: g * (0.3989422804014327 * xp.exp(-0.5 * (a * a))),
+    kind=Kind.ELEMENTWISE, domain=REAL, symbol="Φ",
 )  # fmt: skip
 rule(
     "softmax",

@@ -679,7 +679,7 @@ class Draft:
         if domain.of != "real" or lies_in(domain, values):
             return operand
         start, stop = self.draw(st.sampled_from(intervals(domain)[::-1]))
-        operand = self.step("sigmoid", [operand])
+        operand = self.step("nn.sigmoid", [operand])
         return self.step("add", [self.step("multiply", [operand, stop - start]), start])
 
     def keep_apart(self, operands: list) -> None:
