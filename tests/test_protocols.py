@@ -22,9 +22,10 @@ def test_every_ufunc_with_a_rule_is_taken():
     for ufunc, name in UFUNCS.items():
         rule = RULES[name]
         operands = [leaf(np.ones((2, 2))) for _ in rule.operands]
-        if ufunc.types[0][0] == "?" and "f" not in str(ufunc.types):  # bits
-            operands = [tg.tensor(np.array([[True]])) for _ in rule.operands]
-        result = ufunc(*operands)
+        if not any("d" in one for one in ufunc.types):  # bits
+            operands = [tg.tensor(np.array([[1]])) for _ in rule.operands]
+        with np.errstate(all="ignore"):  # not all of them take 1
+            result = ufunc(*operands)
         assert isinstance(result, tg.Tensor)
         assert result.requires_grad == rule.differentiable
 
@@ -67,11 +68,11 @@ def test_places_and_questions_have_no_gradient(x):
 
 def test_what_has_no_rule_is_refused_by_name(x):
     for call, name in {
-        lambda: np.fft.fft(x): r"numpy\.fft\.fft", lambda: np.cumsum(x): r"numpy\.cumsum",
-        lambda: np.arctan2(x, x): r"numpy\.arctan2",
-        lambda: np.add.reduce(x): r"numpy\.add\.reduce",
-        lambda: np.sum(x, dtype="f4"): r"numpy\.sum.*dtype", lambda: np.exp(x, where=True): "where",
-        lambda: np.linalg.inv(x @ x.T): r"numpy\.linalg\.inv",
+        lambda: np.histogram(x): r"numpy\.histogram", lambda: np.spacing(x): r"numpy\.spacing",
+        lambda: np.add.at(x, [0], 1.0): r"numpy\.add\.at",
+        lambda: np.logical_or.reduce(x): r"numpy\.logical_or\.reduce",
+        lambda: np.exp(x, where=True): "where",
+        lambda: np.lib.scimath.log(x): r"numpy\..*log",
     }.items():  # fmt: skip
         with pytest.raises(tg.DTypeError, match=name + r".*\.numpy\(\)"):
             call()

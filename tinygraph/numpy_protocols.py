@@ -2,13 +2,16 @@
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
+from operator import attrgetter
 from typing import Any
 
 import numpy
 
 from . import namespace
 from .errors import DTypeError
+from .numpy_functions import FUNCTIONS as COMPOSED
+from .numpy_functions import UFUNCS as COMPOSED_UFUNCS
 from .rules import RULES, Rule
 from .tape import MODES
 from .tensor import Tensor
@@ -31,6 +34,11 @@ def adapted(rule: Rule) -> Callable:
         return namespace.public(rule.name)(*operands, **given)
 
     return call
+
+
+def called(function: Callable, ours: Any, *args: Any, **options: Any) -> Any:
+    """Call one of our functions, without saying in whose place."""
+    return function(*args, **options)
 
 
 UFUNCS: dict[Any, str] = {}  # the names of the functions that take their place
@@ -56,6 +64,16 @@ FUNCTIONS |= {
     ),
 }
 
+for _name, _ours in COMPOSED.items():
+    FUNCTIONS.setdefault(attrgetter(_name)(numpy), partial(called, _ours))
+
+# What a ufunc's methods are for a Tensor; `outer` there is for each of two operands.
+METHODS = {
+    ("add", "reduce"): "sum", ("multiply", "reduce"): "prod", ("maximum", "reduce"): "max",
+    ("minimum", "reduce"): "min", ("add", "accumulate"): "cumulative_sum",
+    ("multiply", "accumulate"): "cumulative_prod",
+}  # fmt: skip
+
 # These answer with something that has no gradient, so that the bare values will do.
 ANSWERS = frozenset(
     {numpy.allclose, numpy.array_equal, numpy.isclose, numpy.shape, numpy.ndim, numpy.size}
@@ -76,9 +94,15 @@ def bare(value: Any) -> Any:
 
 
 def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-    """Apply a ufunc with a rule; say what to do where there is none."""
-    function = UFUNCS.get(ufunc)
+    """Apply a ufunc with a rule, or one of its methods; say what to do where there is none."""
+    function = UFUNCS.get(ufunc) or COMPOSED_UFUNCS.get(ufunc)
     out = options.pop("out", None)
+    if method == "outer" and len(inputs) == 2 and function is not None and not options:
+        a, b = map(namespace.asarray, inputs)
+        return array_ufunc(self, ufunc, "__call__", a.reshape(*a.shape, *(1,) * b.ndim), b)
+    if (ufunc.__name__, method) in METHODS and options.keys() <= {"axis", "keepdims"}:
+        reduction = namespace.public(METHODS[ufunc.__name__, method])
+        return reduction(inputs[0], axis=options.pop("axis", 0), **options)
     if method != "__call__" or options or function is None:
         what = name_of(ufunc) + ("" if method == "__call__" else f".{method}")
         given = f" with {', '.join(options)}=" if options else ""
@@ -86,7 +110,7 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: 
             f"{what}{given} has no rule for a Tensor. Use .numpy() for values without a gradient."
         )
     if out is None:
-        return namespace.public(function)(*inputs)
+        return (namespace.public(function) if isinstance(function, str) else function)(*inputs)
     if any(isinstance(one, Tensor) for one in out):
         raise DTypeError(f"{name_of(ufunc)}: out= a Tensor; its values cannot change in place.")
     if MODES.get().recording and any(isinstance(x, Tensor) and x.requires_grad for x in inputs):

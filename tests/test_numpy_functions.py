@@ -1,0 +1,265 @@
+"""NumPy's functions on Tensors: each gives NumPy's values, and gradients right to second order."""
+
+import operator
+
+import numpy as np
+import pytest
+
+import tinygraph as tg
+from tinygraph.numpy_functions import CHANGES, FUNCTIONS, MOVES, UFUNCS
+from tinygraph.testing import check_grads
+
+RNG = np.random.default_rng(0)
+V, W = RNG.uniform(0.5, 2, 4), RNG.uniform(0.5, 2, 3)
+A, B = RNG.normal(size=(3, 4)), RNG.normal(size=(4, 3))
+C = RNG.normal(size=(2, 3, 4))
+P = RNG.uniform(0.5, 2, (3, 4))
+N = np.where(RNG.random((3, 4)) < 0.3, np.nan, A)
+N[:, 0] = 1.0, 2.0, 3.0
+INNER = np.array([True, False, True, True])
+KNOWN = np.array([0.0, 0.7, 1.1, 2.5])
+
+# The arguments that are differentiated, and how NumPy's function is called with them.
+CALLS = {
+    "angle": [((V, V + 1), lambda f, a, b: f(a - 1j * b)), ((V,), lambda f, a: f(a * 1j, True))],
+    "append": [((A, B), lambda f, a, b: f(a, b)), ((A, A), lambda f, a, b: f(a, b, axis=0))],
+    "apply_along_axis": [((C,), lambda f, a: f(lambda x: x[:2] * x.sum(), 1, a)),
+                         ((A,), lambda f, a: f(np.sum, 0, a))],
+    "array_split": [((V,), lambda f, a: f(a, 3)), ((A,), lambda f, a: f(a, 2, axis=1))],
+    "atleast_1d": [((V[0],), lambda f, a: f(a))],
+    "atleast_2d": [((V,), lambda f, a: f(a))],
+    "atleast_3d": [((A,), lambda f, a: f(a))],
+    "average": [((A,), lambda f, a: f(a)), ((A, V), lambda f, a, w: f(a, 1, w)),
+                ((A, P), lambda f, a, w: f(a, 0, w, returned=True))],
+    "bincount": [((V,), lambda f, w: f(np.array([0, 2, 0, 1]), w, minlength=5))],
+    "block": [((A, B), lambda f, a, b: f([[a, a], [b.T, a]]))],
+    "broadcast_arrays": [((A, W), lambda f, a, b: f(a, b[:, None]))],
+    "choose": [((V, V + 1), lambda f, a, b: f(np.array([0, 1, 1, 0]), [a, b]))],
+    "column_stack": [((V, V + 1), lambda f, a, b: f([a, b]))],
+    "compress": [((A,), lambda f, a: f(INNER, a, axis=1))],
+    "convolve": [((V, W), lambda f, a, b, mode=mode: f(a, b, mode)) for mode in
+                 ("full", "same", "valid")] + [((W, V), lambda f, a, b: f(a, b, "same"))],
+    "corrcoef": [((A,), lambda f, a: f(a)), ((A, P), lambda f, a, b: f(a, b, rowvar=False))],
+    "correlate": [((V, W), lambda f, a, b, mode=mode: f(a, b, mode)) for mode in
+                  ("full", "same", "valid")] + [((W, V), lambda f, a, b: f(a, b, "full"))],
+    "cov": [((A,), lambda f, a: f(a)), ((V,), lambda f, a: f(a)),
+            ((A, P), lambda f, a, b: f(a, b, ddof=0)), ((A,), lambda f, a: f(a, rowvar=False))],
+    "cumprod": [((A,), lambda f, a: f(a)), ((A,), lambda f, a: f(a, axis=1))],
+    "cumsum": [((A,), lambda f, a: f(a)), ((A,), lambda f, a: f(a, axis=-1))],
+    "delete": [((A,), lambda f, a: f(a, [0, 2], axis=1)), ((A,), lambda f, a: f(a, 5))],
+    "diag": [((V,), lambda f, a: f(a, 1)), ((A,), lambda f, a: f(a, -1))],
+    "diagflat": [((A,), lambda f, a: f(a))],
+    "diagonal": [((C,), lambda f, a: f(a, 1, 0, 2))],
+    "dot": [((A, B), lambda f, a, b: f(a, b)), ((V, V + 1), lambda f, a, b: f(a, b)),
+            ((C, B), lambda f, a, b: f(a, b)), ((A, V), lambda f, a, b: f(a, b)),
+            ((A, V[0]), lambda f, a, b: f(a, b))],
+    "dsplit": [((C,), lambda f, a: f(a, 2))],
+    "dstack": [((A, P), lambda f, a, b: f([a, b]))],
+    "ediff1d": [((A,), lambda f, a: f(a)), ((V, W), lambda f, a, b: f(a, b, b[0]))],
+    "einsum": [((A, B), lambda f, a, b, s=s: f(s, a, b)) for s in
+               ("ij,jk->ik", "ij,jk", "ij,ki->j", "ij,ji->", "ij,kl->jl", "...j,jk->...k")] + [
+               ((A,), lambda f, a, s=s: f(s, a)) for s in ("ij->ji", "ij->", "ij->j", "ij")] + [
+               ((A @ B,), lambda f, a: f("ii->i", a)), ((A @ B,), lambda f, a: f("ii", a)),
+               ((A, B, W), lambda f, a, b, c: f("ij,jk,k->i", a, b, c)),
+               ((C, A), lambda f, a, b: f("...ij,ij->...i", a, b)),
+               ((C, W), lambda f, a, b: f("i...,...->...i", a, b[:, None]))],
+    "extract": [((A,), lambda f, a: f(np.arange(12).reshape(3, 4) % 3 == 0, a))],
+    "fft.fftshift": [((A,), lambda f, a: f(a)), ((A,), lambda f, a: f(a, axes=1))],
+    "fft.ifftshift": [((A,), lambda f, a: f(a))],
+    "fix": [((A * 3,), lambda f, a: f(a) * a)],
+    "flip": [((A,), lambda f, a: f(a, 1))],
+    "fliplr": [((A,), lambda f, a: f(a))],
+    "flipud": [((A,), lambda f, a: f(a))],
+    "geomspace": [((W[0], W[1]), lambda f, a, b: f(a, b, 5))],
+    "gradient": [((A,), lambda f, a: f(a)), ((A,), lambda f, a: f(a, 0.5, axis=1)),
+                 ((V,), lambda f, a: f(a, KNOWN)), ((V,), lambda f, a: f(a, edge_order=2))],
+    "hsplit": [((A,), lambda f, a: f(a, 2))],
+    "hstack": [((A, P), lambda f, a, b: f([a, b]))],
+    "inner": [((A, P), lambda f, a, b: f(a, b)), ((V, V), lambda f, a, b: f(a, b))],
+    "intersect1d": [((V,), lambda f, a: f(a, a[1:]))],
+    "insert": [((A, V), lambda f, a, b: f(a, 1, b, axis=0)),
+               ((V, W), lambda f, a, b: f(a, [0, 2, 4], b))],
+    "interp": [((W, V), lambda f, x, y: f(x, KNOWN, y)),
+               ((np.array([-1.0, 0.3, 3.0]), V), lambda f, x, y: f(x, KNOWN, y, left=7.0))],
+    "kron": [((A, B), lambda f, a, b: f(a, b)), ((V, A), lambda f, a, b: f(a, b))],
+    "lib.stride_tricks.sliding_window_view": [((A,), lambda f, a: f(a, (2, 2)))],
+    "linspace": [((V, V + 1), lambda f, a, b: f(a, b, 5)),
+                 ((W[0],), lambda f, a: f(a, 3.0, 4, endpoint=False))],
+    "logspace": [((W[0], W[1]), lambda f, a, b: f(a, b, 5))],
+    "median": [((A,), lambda f, a: f(a)), ((A,), lambda f, a: f(a, axis=0, keepdims=True))],
+    "meshgrid": [((V, W), lambda f, a, b: f(a, b)),
+                 ((V, W), lambda f, a, b: f(a, b, indexing="ij"))],
+    "moveaxis": [((C,), lambda f, a: f(a, 0, -1))],
+    "nan_to_num": [((N,), lambda f, a: f(a, nan=2.0))],
+    "outer": [((A, W), lambda f, a, b: f(a, b))],
+    "pad": [((A,), lambda f, a: f(a, ((1, 2), (0, 1)), constant_values=2.0))] + [
+            ((A,), lambda f, a, mode=mode: f(a, 2, mode)) for mode in
+            ("constant", "edge", "reflect", "symmetric", "wrap")],
+    "partition": [((A,), lambda f, a: f(a, 1)), ((A,), lambda f, a: f(a, 2, axis=0))],
+    "percentile": [((A,), lambda f, a: f(a, 30)), ((A,), lambda f, a: f(a, [10, 75], axis=1))],
+    "piecewise": [((A,), lambda f, a: f(a, [a < 0, a > 1], [lambda x: -x, 2.0, np.square]))],
+    "poly": [((V,), lambda f, a: f(a))],
+    "polyadd": [((V, W), lambda f, a, b: f(a, b))],
+    "polyder": [((V,), lambda f, a: f(a, 2))],
+    "polyfit": [((V, V + 1), lambda f, x, y: f(x + np.arange(4.0), y, 2))],
+    "polyint": [((V,), lambda f, a: f(a, 2, [1.0, 2.0]))],
+    "polymul": [((V, W), lambda f, a, b: f(a, b))],
+    "polysub": [((W, V), lambda f, a, b: f(a, b))],
+    "polyval": [((V, A), lambda f, a, b: f(a, b))],
+    "ptp": [((A,), lambda f, a: f(a, axis=1))],
+    "quantile": [((A,), lambda f, a: f(a, [0.2, 0.9], axis=0, keepdims=True)),
+                 ((C,), lambda f, a: f(a, 0.4, axis=(0, 2)))],
+    "repeat": [((A,), lambda f, a: f(a, [1, 2, 0], axis=0)), ((A,), lambda f, a: f(a, 2))],
+    "resize": [((V,), lambda f, a: f(a, (2, 3)))],
+    "roll": [((A,), lambda f, a: f(a, 2)), ((A,), lambda f, a: f(a, (1, 2), axis=(0, 1)))],
+    "rollaxis": [((C,), lambda f, a: f(a, 2))],
+    "roots": [((np.array([2.0, 1.0, 3.0, -1.0]),), lambda f, p: np.abs(f(p)))],
+    "rot90": [((A,), lambda f, a: f(a, 3))],
+    "select": [((A, P), lambda f, a, b: f([A > 0, P > 1], [a, b * 2], 3.0))],
+    "setdiff1d": [((V,), lambda f, a: f(a, a[:2]))],
+    "setxor1d": [((V, W), lambda f, a, b: f(a, b))],
+    "split": [((V,), lambda f, a: f(a, 2)), ((A,), lambda f, a: f(a, [1, 3], axis=1))],
+    "take": [((A,), lambda f, a: f(a, [1, 1, 7])), ((C,), lambda f, a: f(a, [[0, 2]], axis=1))],
+    "tile": [((A,), lambda f, a: f(a, (2, 1, 2)))],
+    "trace": [((C,), lambda f, a: f(a, 1, 1, 2))],
+    "trapezoid": [((A,), lambda f, a: f(a, dx=0.5)), ((A, V), lambda f, a, b: f(a, b)),
+                  ((A, W), lambda f, a, b: f(a, b, axis=0))],
+    "tril": [((A,), lambda f, a: f(a, -1))],
+    "trim_zeros": [((V,), lambda f, a: f(a * np.array([0.0, 1, 1, 0])))],
+    "triu": [((C,), lambda f, a: f(a))],
+    "union1d": [((V, W), lambda f, a, b: f(a, b))],
+    "unique_values": [((V,), lambda f, a: np.sort(f(np.concatenate([a, a[:2]]))))],
+    "unwrap": [((V * 9,), lambda f, a: f(a))],
+    "vander": [((V,), lambda f, a: f(a, 3)), ((V,), lambda f, a: f(a, increasing=True))],
+    "vdot": [((A, P), lambda f, a, b: f(a, b))],
+    "vsplit": [((B,), lambda f, a: f(a, 2))],
+    "vstack": [((V, V), lambda f, a, b: f([a, b]))],
+} | {
+    name: [((N,), lambda f, a: f(a)), ((N,), lambda f, a: f(a, axis=1))]
+    for name in ("nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanprod",
+                 "nanstd", "nansum", "nanvar")
+} | {
+    "nanpercentile": [((N,), lambda f, a: f(a, 40)), ((N,), lambda f, a: f(a, [20, 50], axis=1))],
+    "nanquantile": [((N,), lambda f, a: f(a, 0.4)), ((N,), lambda f, a: f(a, 0.4, axis=0))],
+}  # fmt: skip
+
+
+def flat(found):
+    """Return the arrays in what a function returned, in a list."""
+    return list(found) if isinstance(found, list | tuple) else [found]
+
+
+@pytest.mark.parametrize(("name", "case"), [(n, i) for n in CALLS for i in range(len(CALLS[n]))])
+def test_values_and_gradients_to_second_order(name, case):
+    arrays, call = CALLS[name][case]
+    function = operator.attrgetter(name)(np)
+    expected = flat(call(function, *arrays))
+    found = flat(call(function, *(tg.tensor(one, requires_grad=True) for one in arrays)))
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert isinstance(one, tg.Tensor), "it is a Tensor"
+        assert (one.shape, one.dtype) == (np.shape(other), np.asarray(other).dtype)
+        assert np.allclose(one.numpy(), other, rtol=1e-12, atol=1e-14, equal_nan=True)
+
+    def weighted(*inside):
+        return [tg.sum(one * np.cos(np.arange(one.size)).reshape(one.shape))
+                for one in flat(call(function, *inside))]  # fmt: skip
+
+    if np.isnan(np.concatenate([np.ravel(one) for one in arrays])).any():
+        there = [~np.isnan(one) for one in arrays]
+        known = [one[mask] for one, mask in zip(arrays, there, strict=True)]
+
+        def filled(*values):
+            tensors = []
+            for one, mask, value in zip(arrays, there, values, strict=True):
+                whole = tg.tensor(one) * 1
+                whole[mask] = value
+                tensors.append(whole)
+            return weighted(*tensors)
+
+        check_grads(filled, tuple(known), order=2)
+    else:
+        check_grads(weighted, arrays, order=2)
+
+
+def test_every_function_is_tried():
+    assert set(FUNCTIONS) == set(CALLS) | set(CHANGES)
+    assert set(MOVES) <= set(CALLS)
+
+
+IN_PLACE = {
+    "copyto": lambda t, v: np.copyto(t, v),
+    "fill_diagonal": lambda t, v: np.fill_diagonal(t, v[0]),
+    "place": lambda t, v: np.place(t, np.arange(12).reshape(3, 4) % 5 == 0, v),
+    "put": lambda t, v: np.put(t, [0, 7], v[:2]),
+    "put_along_axis": lambda t, v: np.put_along_axis(t, np.array([[0], [2], [1]]), v[:3, None], 1),
+    "putmask": lambda t, v: np.putmask(t, np.arange(12).reshape(3, 4) > 6, v),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_functions_that_change_their_argument(name):
+    change = IN_PLACE[name]
+    expected = A.copy()
+    change(expected, V)
+    t, v = tg.tensor(A, requires_grad=True) * 1, tg.tensor(V, requires_grad=True)
+    change(t, v)
+    assert np.array_equal(t.numpy(), expected)
+
+    def changed(t, v):
+        t, v = t * 1, v * 1
+        change(t, v)
+        return t * np.cos(np.arange(12.0)).reshape(3, 4)
+
+    check_grads(changed, (A, V), order=2)
+    refusal = "would lose its gradient|an array cannot hold a Tensor with its gradient"
+    with pytest.raises(tg.DTypeError, match=refusal):
+        change(A.copy(), v)
+
+
+@pytest.mark.parametrize("ufunc", UFUNCS, ids=lambda one: one.__name__)
+def test_ufuncs_without_a_rule(ufunc):
+    arrays = {"matvec": (A, V), "vecmat": (V, B), "ldexp": (A, np.array([1, 2, 0, -1]))}.get(
+        ufunc.__name__, (A + 0.25, P)[: ufunc.nin]
+    )
+    if ufunc is np.float_power:
+        arrays = P, A
+    expected = flat(ufunc(*arrays))
+    slots = [i for i, one in enumerate(arrays) if one.dtype.kind == "f"]
+    tensors = [tg.tensor(one, requires_grad=i in slots) for i, one in enumerate(arrays)]
+    for one, other in zip(flat(ufunc(*tensors)), expected, strict=True):
+        assert np.allclose(one.numpy(), other, rtol=1e-14)
+    place = -1 if ufunc is np.divmod else 0
+    check_grads(lambda *inside: flat(ufunc(*inside, *arrays[len(slots):]))[place],
+                tuple(arrays[i] for i in slots), order=2)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.add.reduce(x), lambda x: np.add.reduce(x, axis=1, keepdims=True),
+        lambda x: np.multiply.reduce(x, axis=1), lambda x: np.maximum.reduce(x),
+        lambda x: np.minimum.reduce(x, axis=None), lambda x: np.add.accumulate(x, axis=1),
+        lambda x: np.multiply.accumulate(x), lambda x: np.multiply.outer(x, W),
+        lambda x: np.subtract.outer(x[0], x), lambda x: np.arctan2.outer(W, x),
+    ],
+)  # fmt: skip
+def test_methods_of_ufuncs(call):
+    assert np.allclose(call(tg.tensor(A, requires_grad=True)).numpy(), call(A))
+    check_grads(call, (A,), order=2)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda x: np.quantile(x, 0.5, method="nearest"), "method 'nearest' is not 'linear'"),
+        (lambda x: np.convolve(x[0], x[0], "odd"), "mode 'odd'"),
+        (lambda x: np.gradient(x, 1.0, 2.0, 3.0), "one spacing for each axis"),
+        (lambda x: np.einsum(x, [0, 1]), "subscripts as one string"),
+        (lambda x: np.interp(x, KNOWN, V, period=2.0), "no period"),
+        (lambda x: np.add.at(x, [0], 1.0), r"numpy\.add\.at"),
+    ],
+)
+def test_what_is_not_supported_says_so(call, told):
+    with pytest.raises((tg.ArgumentError, tg.DTypeError), match=told):
+        call(tg.tensor(A, requires_grad=True))

@@ -1,0 +1,709 @@
+"""NumPy's functions that are made of others: recorded as their parts.
+
+Each takes NumPy's arguments. Those that only move entries are not written out at all: NumPy's own
+function is applied to the entries' places, and the entries are taken from there.
+"""
+
+import inspect
+from collections.abc import Callable
+from functools import cache, reduce
+from itertools import accumulate
+from operator import attrgetter
+from string import ascii_letters
+from typing import Any
+
+import numpy
+
+from . import namespace as xp
+from .errors import ArgumentError, DTypeError
+from .tensor import Tensor
+from .trees import flatten
+
+signature_of = cache(inspect.signature)
+
+# ---------------------------------------------------------------- moving entries
+
+# What they move, by the names of NumPy's parameters; * for all of several arguments.
+MOVES = {
+    "append": "arr values", "array_split": "ary", "atleast_1d": "*", "atleast_2d": "*",
+    "atleast_3d": "*", "block": "arrays", "broadcast_arrays": "*", "column_stack": "tup",
+    "compress": "a", "delete": "arr", "diag": "v", "diagflat": "v", "diagonal": "a",
+    "dsplit": "ary", "dstack": "tup", "extract": "arr", "fft.fftshift": "x",
+    "fft.ifftshift": "x", "flip": "m", "fliplr": "m", "flipud": "m", "hsplit": "ary",
+    "hstack": "tup", "insert": "arr values", "lib.stride_tricks.sliding_window_view": "x",
+    "meshgrid": "*", "moveaxis": "a", "repeat": "a", "resize": "a", "roll": "a", "rollaxis": "a",
+    "rot90": "m", "split": "ary", "tile": "A", "tril": "m", "triu": "m",
+    "vsplit": "ary", "vstack": "tup",
+}  # fmt: skip
+# The same for those that change their first argument.
+CHANGES = {
+    "copyto": "dst src", "fill_diagonal": "a val", "place": "arr vals", "put": "a v",
+    "put_along_axis": "arr values", "putmask": "a values",
+}  # fmt: skip
+
+
+def mover(theirs: Callable, moved: str, changes: bool = False) -> Callable:
+    """Make the function that moves entries of Tensors as NumPy's moves those of arrays."""
+
+    def call(*args: Any, **options: Any) -> Any:
+        bound = signature_of(theirs).bind(*args, **options)
+        names = moved.split() if moved != "*" else list(bound.arguments)[:1]
+        parts = [xp.zeros((1,), dtype=bool)]  # for the zeros that are put in, in place 0
+
+        def place(data: Any) -> Any:
+            array = xp.asarray(data)
+            start = sum(one.size for one in parts)
+            parts.append(array.reshape(-1))
+            return numpy.arange(start, start + array.size).reshape(array.shape)
+
+        target = args[0]
+        if changes and not isinstance(target, Tensor):
+            raise DTypeError(
+                f"numpy.{theirs.__name__}: an array cannot hold a Tensor with its gradient. Change "
+                "a Tensor, or write the values of this one, with .numpy()."
+            )
+        for name in names:
+            if name in bound.arguments:
+                bound.arguments[name] = each(place, bound.arguments[name])
+        places = theirs(*bound.args, **bound.kwargs)
+        entries = xp.concat([parts[0].astype(parts[1].dtype), *parts[1:]])
+        if not changes:
+            return each(lambda one: entries[one], places)
+        target[...] = entries[bound.arguments[names[0]]]
+        return None
+
+    return call
+
+
+def each(function: Callable, data: Any) -> Any:
+    """Apply a function to an array, or to each array of nested lists and tuples of them."""
+    if isinstance(data, list | tuple) and any(
+        isinstance(one, Tensor | numpy.ndarray) for one in flatten(data)[0]
+    ):
+        return type(data)(each(function, one) for one in data)
+    return function(data)
+
+
+# ---------------------------------------------------------------- products
+
+
+def dot(a: Any, b: Any) -> Tensor:
+    """Sum over the last axis of a and the last but one of b."""
+    a, b = xp.asarray(a), xp.asarray(b)
+    if not a.ndim or not b.ndim:
+        return a * b
+    return xp.tensordot(a, b, axes=((a.ndim - 1,), (max(b.ndim - 2, 0),)))
+
+
+def inner(a: Any, b: Any) -> Tensor:
+    """Sum over the last axes of both."""
+    a, b = xp.asarray(a), xp.asarray(b)
+    return xp.tensordot(a, b, axes=((-1,), (-1,))) if a.ndim and b.ndim else a * b
+
+
+def outer(a: Any, b: Any) -> Tensor:
+    """Multiply each entry of a by each of b."""
+    return xp.asarray(a).reshape(-1, 1) * xp.asarray(b).reshape(-1)
+
+
+def kron(a: Any, b: Any) -> Tensor:
+    """Put b, times each entry of a, at the place of that entry."""
+    a, b = xp.asarray(a), xp.asarray(b)
+    ndim = max(a.ndim, b.ndim)
+    first, second = ((1,) * (ndim - one.ndim) + one.shape for one in (a, b))
+    between = (tuple(n for pair in pairs for n in pair) for pairs in (
+        [(n, 1) for n in first], [(1, n) for n in second]))  # fmt: skip
+    left, right = (one.reshape(shape) for one, shape in zip((a, b), between, strict=True))
+    return (left * right).reshape(tuple(m * n for m, n in zip(first, second, strict=True)))
+
+
+def einsum(*operands: Any, optimize: Any = False) -> Tensor:
+    """Sum products of entries as subscripts say, one pair of operands after the other."""
+    if not isinstance(operands[0], str):
+        raise ArgumentError("numpy.einsum of a Tensor takes its subscripts as one string.")
+    text, *arrays = operands
+    given, arrow, out = text.replace(" ", "").partition("->")
+    tensors = [xp.asarray(one) for one in arrays]
+    labels, wide = [], ""
+    spare = [one for one in ascii_letters if one not in text]
+    for one, tensor in zip(given.split(","), tensors, strict=True):
+        hidden = "".join(spare[: tensor.ndim - len(one.replace("...", ""))][::-1])
+        wide = max(wide, hidden, key=len)
+        labels.append(one.replace("...", hidden))
+    if arrow:
+        out = out.replace("...", wide)
+    else:
+        every = "".join(labels)
+        out = wide + "".join(sorted(one for one in set(every) - set(wide) if every.count(one) == 1))
+    terms = [distinct(*pair) for pair in zip(tensors, labels, strict=True)]
+    later = list(accumulate([out, *(one for _, one in terms[:0:-1])]))[::-1]
+    total, names = terms[0]
+    for (tensor, more), keep in zip(terms[1:], later[1:], strict=True):
+        total, names = contract(total, names, tensor, more, keep)
+    total, names = summed(total, names, out)
+    return xp.permute_dims(total, tuple(map(names.index, out)))
+
+
+def distinct(x: Tensor, names: str) -> tuple[Tensor, str]:
+    """Take the diagonal over axes of the same name."""
+    for one in dict.fromkeys(names):
+        while names.count(one) > 1:
+            first = names.index(one)
+            second = names.index(one, first + 1)
+            x = mover(numpy.diagonal, "a")(x, 0, first, second)
+            names = names[:first] + names[first + 1 : second] + names[second + 1 :] + one
+    return x, names
+
+
+def summed(x: Tensor, names: str, keep: str) -> tuple[Tensor, str]:
+    """Sum over the axes that nobody needs."""
+    axes = tuple(i for i, one in enumerate(names) if one not in keep)
+    return (xp.sum(x, axis=axes) if axes else x), "".join(one for one in names if one in keep)
+
+
+def contract(a: Tensor, left: str, b: Tensor, right: str, keep: str) -> tuple[Tensor, str]:
+    """Multiply two arrays with named axes, and sum over those that both have and nobody needs."""
+    a, left = summed(a, left, right + keep)
+    b, right = summed(b, right, left + keep)
+    both = [one for one in left if one in right]
+    batch = "".join(one for one in both if one in keep)
+    over = "".join(one for one in both if one not in keep)
+    rows, columns = ("".join(one for one in names if one not in both) for names in (left, right))
+
+    def arranged(x: Tensor, names: str, order: tuple[str, str, str]) -> Tensor:
+        x = xp.permute_dims(x, tuple(map(names.index, "".join(order))))
+        start, middle = len(order[0]), len(order[0]) + len(order[1])
+        lengths = x.shape[:start], x.shape[start:middle], x.shape[middle:]
+        return x.reshape(*lengths[0], numpy.prod(lengths[1], dtype=int),
+                         numpy.prod(lengths[2], dtype=int))  # fmt: skip
+
+    product = arranged(a, left, (batch, rows, over)) @ arranged(b, right, (batch, over, columns))
+    lengths = [a.shape[left.index(one)] for one in rows]
+    lengths += [b.shape[right.index(one)] for one in columns]
+    return product.reshape(*product.shape[:-2], *lengths), batch + rows + columns
+
+
+def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
+    """Slide one sequence over another."""
+    return convolve(a, xp.conj(xp.asarray(v))[::-1], mode, correlating=True)
+
+
+def convolve(a: Any, v: Any, mode: str = "full", correlating: bool = False) -> Tensor:
+    """Multiply two sequences as polynomials are multiplied."""
+    a, v = xp.asarray(a), xp.asarray(v)
+    swapped = v.size > a.size
+    if swapped:
+        a, v = v, a
+    n, m = a.size, v.size
+    lost = {"full": (0, 0), "same": ((m - 1) // 2, m // 2), "valid": (m - 1, m - 1)}
+    if mode not in lost:
+        raise ArgumentError(f"numpy.convolve: mode {mode!r} is not 'full', 'same' or 'valid'.")
+    padded = xp.concat([xp.zeros(m - 1, dtype=a.dtype), a, xp.zeros(m - 1, dtype=a.dtype)])
+    windows = padded[numpy.arange(n + m - 1)[:, None] + numpy.arange(m)]
+    front, back = lost[mode] if not (correlating and swapped) else lost[mode][::-1]
+    return (windows @ v[::-1])[front : n + m - 1 - back]
+
+
+# ---------------------------------------------------------------- what is not a number
+
+
+def without_nan(name: str, fill: float) -> Callable:
+    """Make a reduction that passes NaN over."""
+
+    def call(a: Any, *args: Any, **options: Any) -> Tensor:
+        a = xp.asarray(a)
+        return getattr(numpy, name)(xp.where(xp.isnan(a), fill, a), *args, **options)
+
+    return call
+
+
+def nanmean(a: Any, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """Return the mean of the numbers among the entries."""
+    a = xp.asarray(a)
+    there = ~xp.isnan(a)
+    count = xp.sum(there.astype(a.dtype), axis=axis, keepdims=keepdims)
+    return xp.sum(xp.where(there, a, 0.0), axis=axis, keepdims=keepdims) / count
+
+
+def nanvar(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    """Return the variance of the numbers among the entries."""
+    a = xp.asarray(a)
+    there = ~xp.isnan(a)
+    count = xp.sum(there.astype(a.dtype), axis=axis, keepdims=keepdims)
+    off = xp.where(there, a, 0.0) - nanmean(a, axis, keepdims=True)
+    squares = xp.where(there, off * off, 0.0)
+    return xp.sum(squares, axis=axis, keepdims=keepdims) / (count - ddof)
+
+
+def nan_to_num(
+    x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None
+) -> Tensor:
+    """Put numbers in the place of NaN and infinities."""
+    x = xp.asarray(x)
+    if x.dtype.kind not in "fc":
+        return x
+    if x.dtype.kind == "c":
+        parts = (nan_to_num(part, True, nan, posinf, neginf) for part in (xp.real(x), xp.imag(x)))
+        real, imaginary = parts
+        return real + imaginary * 1j
+    limits = numpy.finfo(x.dtype)
+    high = limits.max.item() if posinf is None else posinf
+    low = limits.min.item() if neginf is None else neginf
+    x = xp.where(xp.isnan(x), nan, x)
+    return xp.where(x == numpy.inf, high, xp.where(x == -numpy.inf, low, x))
+
+
+# ---------------------------------------------------------------- statistics
+
+
+def average(
+    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
+) -> Any:
+    """Return the weighted mean."""
+    a = xp.asarray(a)
+    if weights is None:
+        mean = xp.mean(a, axis=axis, keepdims=keepdims)
+        total = xp.ones(mean.shape, dtype=mean.dtype) * (a.size / max(mean.size, 1))
+    else:
+        weights = xp.asarray(weights)
+        if weights.ndim == 1 and a.ndim > 1:
+            weights = weights.reshape(tuple(-1 if i == axis % a.ndim else 1 for i in range(a.ndim)))
+        weights = xp.broadcast_to(weights, a.shape)
+        total = xp.sum(weights, axis=axis, keepdims=keepdims)
+        mean = xp.sum(a * weights, axis=axis, keepdims=keepdims) / total
+    return (mean, total) if returned else mean
+
+
+def ptp(a: Any, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """Return the range of the entries."""
+    return xp.max(a, axis=axis, keepdims=keepdims) - xp.min(a, axis=axis, keepdims=keepdims)
+
+
+def quantile(
+    a: Any, q: Any, axis: Any = None, *, method: str = "linear", keepdims: bool = False
+) -> Tensor:
+    """Return quantiles, interpolated between the sorted entries."""
+    if method != "linear":
+        raise ArgumentError(f"numpy.quantile of a Tensor: method {method!r} is not 'linear'.")
+    a, q = xp.asarray(a), numpy.asarray(q, dtype=float)
+    axes = tuple(range(a.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    kept = [i for i in range(a.ndim) if i not in {one % a.ndim for one in axes}]
+    order = [i for i in range(a.ndim) if i not in kept]
+    rows = xp.permute_dims(a, (*order, *kept)).reshape(-1, *(a.shape[i] for i in kept))
+    rows = xp.sort(rows, axis=0)
+    place = q * (rows.shape[0] - 1)
+    low = numpy.floor(place).astype(int)
+    share = (place - low).reshape(q.shape + (1,) * len(kept)).astype(a.dtype)
+    high = numpy.minimum(low + 1, rows.shape[0] - 1)
+    found = rows[low] + (rows[high] - rows[low]) * share
+    if keepdims:
+        shape = tuple(n if i in kept else 1 for i, n in enumerate(a.shape))
+        found = found.reshape(q.shape + shape)
+    return found
+
+
+def median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """Return the middle entry, or the mean of the two in the middle."""
+    return quantile(a, 0.5, axis, keepdims=keepdims)
+
+
+def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None) -> Tensor:
+    """Return the covariances of variables, each a row of observations."""
+    m = variables(m, rowvar)
+    if y is not None:
+        m = xp.concat([m, variables(y, rowvar)])
+    ddof = (0 if bias else 1) if ddof is None else ddof
+    off = m - xp.mean(m, axis=1, keepdims=True)
+    products = off @ xp.conj(off).T / (m.shape[1] - ddof)
+    return products.reshape(()) if products.size == 1 else products
+
+
+def variables(m: Any, rowvar: bool) -> Tensor:
+    """Return variables as the rows of a matrix."""
+    m = xp.asarray(m)
+    return m.reshape(1, -1) if m.ndim < 2 else m if rowvar or m.shape[0] == 1 else m.T
+
+
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Tensor:
+    """Return the correlations of variables."""
+    products = cov(x, y, rowvar)
+    if not products.ndim:
+        return products / products
+    deviation = xp.sqrt(xp.real(products[numpy.diag_indices(products.shape[0])]))
+    return products / deviation[:, None] / deviation
+
+
+# ---------------------------------------------------------------- calculus
+
+
+def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    """Return differences in the middle, and one-sided ones at the ends."""
+    f = xp.asarray(f)
+    axes = range(f.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    steps = varargs * len(axes) if len(varargs) == 1 else varargs or (1.0,) * len(axes)
+    if len(steps) != len(axes) or edge_order not in (1, 2):
+        raise ArgumentError("numpy.gradient: one spacing for each axis, and edge_order 1 or 2.")
+    found = [sloped(f, step, one, edge_order) for one, step in zip(axes, steps, strict=True)]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def sloped(f: Tensor, step: Any, axis: int, edge_order: int) -> Tensor:
+    """Return the derivative along one axis."""
+    f = xp.moveaxis(f, axis, 0)
+    n = f.shape[0]
+    x = numpy.arange(n) * step if numpy.ndim(step) == 0 else numpy.asarray(step)
+    matrix = numpy.zeros((n, n))
+    for i in range(n):
+        left = min(max(i - 1, 0), n - (1 + edge_order if i == n - 1 else 2))
+        count = 3 if 0 < i < n - 1 or edge_order == 2 else 2
+        places = numpy.arange(left, left + count)
+        powers = numpy.vander(x[places] - x[i], increasing=True).T
+        matrix[i, places] = numpy.linalg.solve(powers, numpy.eye(count)[1])
+    slopes = xp.tensordot(matrix.astype(f.dtype), f, axes=((1,), (0,)))
+    return xp.moveaxis(slopes, 0, axis)
+
+
+def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Tensor:
+    """Integrate by trapezoids."""
+    y = xp.moveaxis(xp.asarray(y), axis, -1)
+    if x is not None:
+        x = xp.asarray(x)
+        x = x if x.ndim == 1 else xp.moveaxis(x, axis, -1)
+        dx = x[..., 1:] - x[..., :-1]
+    return xp.sum(dx * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
+
+
+def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Tensor:
+    """Return the differences of neighbours, with something before and after."""
+    flat = xp.asarray(ary).reshape(-1)
+    parts = [to_begin, flat[1:] - flat[:-1], to_end]
+    return xp.concat([xp.asarray(one).reshape(-1) for one in parts if one is not None])
+
+
+def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * numpy.pi) -> Tensor:
+    """Add whole periods where neighbours are more than half of one apart."""
+    p = xp.asarray(p)
+    values = p.detach().numpy()
+    return p + (numpy.unwrap(values, discont, axis, period=period) - values)
+
+
+def interp(
+    x: Any, known: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
+) -> Tensor:
+    """Interpolate between points, with the values at the ends beyond them."""
+    if period is not None:
+        raise ArgumentError("numpy.interp of a Tensor takes no period; wrap x by % before.")
+    x, known, values = (xp.asarray(one) for one in (x, known, fp))
+    i = numpy.searchsorted(known.numpy(), x.numpy(), side="right").clip(1, max(known.size - 1, 1))
+    before, after = values[i - 1], values[numpy.minimum(i, values.size - 1)]
+    low, high = known[i - 1], known[numpy.minimum(i, known.size - 1)]
+    y = before + (after - before) / (high - low) * (x - low)
+    first, last = values[0] if left is None else left, values[-1] if right is None else right
+    return xp.where(x < known[0], first, xp.where(x > known[-1], last, y))
+
+
+# ---------------------------------------------------------------- polynomials
+
+
+def polyval(p: Any, x: Any) -> Tensor:
+    """Evaluate a polynomial, the coefficient of the highest power first."""
+    x = xp.asarray(x)
+    return reduce(lambda total, one: total * x + one, xp.asarray(p), x * 0.0)
+
+
+def aligned(a: Any, b: Any) -> list[Tensor]:
+    """Return the coefficients of two polynomials, with zeros before those of the shorter one."""
+    both = [xp.asarray(one).reshape(-1) for one in (a, b)]
+    size = max(one.size for one in both)
+    return [xp.concat([xp.zeros(size - one.size, dtype=one.dtype), one]) for one in both]
+
+
+def polyder(p: Any, m: int = 1) -> Tensor:
+    """Return the coefficients of the derivative."""
+    p = xp.asarray(p)
+    for _ in range(m):
+        p = p[:-1] * numpy.arange(p.size - 1, 0, -1, dtype=p.dtype)
+    return p
+
+
+def polyint(p: Any, m: int = 1, k: Any = None) -> Tensor:
+    """Return the coefficients of an antiderivative."""
+    p = xp.asarray(p)
+    constants = [0.0] * m if k is None else numpy.broadcast_to(k, (m,))
+    for one in constants:
+        whole = p / numpy.arange(p.size, 0, -1, dtype=p.dtype)
+        p = xp.concat([whole, xp.asarray(one).astype(p.dtype).reshape(1)])
+    return p
+
+
+def vander(x: Any, N: Any = None, increasing: bool = False) -> Tensor:
+    """Return the powers of each entry."""
+    x = xp.asarray(x)
+    powers = numpy.arange(x.size if N is None else N)
+    return xp.stack([x ** int(n) for n in (powers if increasing else powers[::-1])], axis=-1)
+
+
+# ---------------------------------------------------------------- choosing
+
+
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Tensor:
+    """Take each entry from the first array whose condition holds."""
+    pairs = list(zip(condlist, choicelist, strict=True))[::-1]
+    return reduce(lambda rest, pair: xp.where(pair[0], pair[1], rest), pairs, xp.asarray(default))
+
+
+def choose(a: Any, choices: Any) -> Tensor:
+    """Take each entry from the array that a number says."""
+    a = numpy.asarray(a)
+    return select([a == i for i in range(len(choices))], list(choices))
+
+
+def piecewise(x: Any, condlist: Any, funclist: Any) -> Tensor:
+    """Apply to each entry the function whose condition holds."""
+    x = xp.asarray(x)
+    values = [one(x) if callable(one) else one for one in funclist]
+    default = values.pop() if len(values) == len(condlist) + 1 else 0.0
+    rest = xp.broadcast_to(xp.asarray(default, dtype=x.dtype), x.shape)
+    return select(condlist[::-1], values[::-1], rest)
+
+
+def apply_along_axis(func1d: Callable, axis: int, arr: Any, *args: Any, **options: Any) -> Tensor:
+    """Apply a function to each line along an axis."""
+    lines = xp.moveaxis(xp.asarray(arr), axis, -1)
+    found = [func1d(one, *args, **options) for one in lines.reshape(-1, lines.shape[-1])]
+    whole = xp.stack(found)
+    ndim = whole.ndim - 1
+    whole = whole.reshape(lines.shape[:-1] + whole.shape[1:])
+    order = tuple(range(lines.ndim - 1, lines.ndim - 1 + ndim))
+    return xp.moveaxis(whole, order, tuple(range(axis % lines.ndim, axis % lines.ndim + ndim)))
+
+
+def trim_zeros(filt: Any, trim: str = "fb") -> Tensor:
+    """Leave out the zeros before and after."""
+    x = xp.asarray(filt)
+    (there,) = x.detach().numpy().nonzero()
+    first = there[0] if "f" in trim.lower() and there.size else 0
+    last = there[-1] + 1 if "b" in trim.lower() and there.size else x.size * bool(there.size)
+    return x[first:last]
+
+
+def running(function: str) -> Callable:
+    """Make NumPy's function of a running sum or product, of all entries if there is no axis."""
+
+    def call(a: Any, axis: Any = None) -> Tensor:
+        a = xp.asarray(a)
+        return xp.public(function)(a.reshape(-1) if axis is None else a, axis=axis or 0)
+
+    return call
+
+
+def pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> Tensor:
+    """Put a constant, or entries of the array, around it."""
+    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
+        raise ArgumentError(
+            f"numpy.pad of a Tensor: mode {mode!r} computes; 'constant', 'edge', 'reflect', "
+            "'symmetric' and 'wrap' move entries."
+        )
+    x, fill = xp.asarray(array), options.pop("constant_values", 0.0)
+    places = numpy.arange(1, x.size + 1).reshape(x.shape)
+    places = numpy.pad(places, pad_width, mode, **options)
+    first = xp.asarray(fill).astype(x.dtype).reshape(1)
+    return xp.concat([first, x.reshape(-1)])[places]
+
+
+def take(a: Any, indices: Any, axis: Any = None) -> Tensor:
+    """Take entries, or slices, by their places."""
+    a = xp.asarray(a)
+    return (
+        a.reshape(-1)[indices] if axis is None else a[(slice(None),) * (axis % a.ndim) + (indices,)]
+    )
+
+
+def partition(a: Any, kth: Any, axis: int = -1) -> Tensor:
+    """Move the smaller entries before a place, and the larger ones behind it."""
+    a = xp.asarray(a)
+    return xp.take_along_axis(a, numpy.argpartition(a.detach().numpy(), kth, axis), axis=axis)
+
+
+def by_value(theirs: Callable) -> Callable:
+    """Make the function that chooses entries by their values: of equal ones the first."""
+
+    def call(*arrays: Any) -> Tensor:
+        parts = [xp.asarray(one).reshape(-1) for one in arrays]
+        entries = xp.concat(parts)
+        values, first = numpy.unique(entries.detach().numpy(), return_index=True)
+        found = theirs(*(one.detach().numpy() for one in parts))
+        return entries[first[numpy.searchsorted(values, found)]]
+
+    return call
+
+
+def polyfit(x: Any, y: Any, deg: int) -> Tensor:
+    """Fit a polynomial by least squares."""
+    columns = vander(x, deg + 1)
+    scale = xp.sqrt(xp.sum(columns * columns, axis=0))
+    scaled = columns / scale
+    return xp.linalg.solve(scaled.T @ scaled, scaled.T @ xp.asarray(y)) / scale
+
+
+def roots(p: Any) -> Tensor:
+    """Return the zeros of a polynomial, as eigenvalues of its companion matrix."""
+    p = xp.asarray(p)
+    n = p.size - 1
+    first = (-p[1:] / p[0]).reshape(1, n)
+    return xp.linalg.eigvals(xp.concat([first, xp.asarray(numpy.eye(n - 1, n))]))
+
+
+def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
+    """Add up weights by the number that each belongs to."""
+    x = numpy.asarray(x)
+    weights = xp.asarray(weights)
+    count = max(int(x.max(initial=-1)) + 1, minlength)
+    return xp.scatter_add(weights.astype("float64"), x, (count,))
+
+
+def nanquantile(a: Any, q: Any, axis: Any = None, **options: Any) -> Tensor:
+    """Return quantiles of the numbers among the entries."""
+    a = xp.asarray(a)
+    if axis is None:
+        return quantile(a.reshape(-1)[~numpy.isnan(a.detach().numpy()).reshape(-1)], q, **options)
+    lines = apply_along_axis(lambda one: nanquantile(one, q), axis, a)
+    place = axis % a.ndim
+    inside = tuple(range(place, place + numpy.ndim(q)))
+    return xp.moveaxis(lines, inside, tuple(range(numpy.ndim(q))))
+
+
+def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True) -> Tensor:
+    """Return numbers from start to stop, evenly spaced."""
+    start, stop = xp.asarray(start), xp.asarray(stop)
+    shares = numpy.arange(num) / max(num - 1 if endpoint else num, 1)
+    shares = shares.reshape((-1,) + (1,) * max(start.ndim, stop.ndim))
+    return start + (stop - start) * shares
+
+
+def poly(zeros: Any) -> Tensor:
+    """Return the coefficients of the polynomial with these zeros."""
+    one = xp.ones(1)
+    return reduce(lambda p, zero: convolve(p, xp.stack([one[0], -zero])), xp.asarray(zeros), one)
+
+
+# ---------------------------------------------------------------- the table
+
+FUNCTIONS: dict[str, Callable] = {
+    **{name: mover(attrgetter(name)(numpy), moved) for name, moved in MOVES.items()},
+    **{name: mover(getattr(numpy, name), moved, True) for name, moved in CHANGES.items()},
+    **{
+        name: by_value(getattr(numpy, name))
+        for name in ("intersect1d", "setdiff1d", "setxor1d", "union1d", "unique_values")
+    },
+    "angle": lambda z, deg=False: xp.atan2(xp.imag(z), xp.real(z)) * (180 / numpy.pi if deg else 1),
+    "apply_along_axis": apply_along_axis,
+    "average": average,
+    "bincount": bincount,
+    "choose": choose,
+    "convolve": convolve,
+    "corrcoef": corrcoef,
+    "correlate": correlate,
+    "cov": cov,
+    "cumprod": running("cumulative_prod"),
+    "cumsum": running("cumulative_sum"),
+    "dot": dot,
+    "ediff1d": ediff1d,
+    "einsum": einsum,
+    "geomspace": lambda start, stop, num=50, endpoint=True: xp.exp(
+        linspace(xp.log(start), xp.log(stop), num, endpoint)
+    ),
+    "fix": lambda x: xp.trunc(x),
+    "gradient": gradient,
+    "inner": inner,
+    "interp": interp,
+    "kron": kron,
+    "linspace": linspace,
+    "logspace": lambda start, stop, num=50, endpoint=True, base=10.0: (
+        base ** linspace(start, stop, num, endpoint)
+    ),
+    "median": median,
+    "nan_to_num": nan_to_num,
+    "nancumprod": without_nan("cumprod", 1.0),
+    "nancumsum": without_nan("cumsum", 0.0),
+    "nanmax": without_nan("max", -numpy.inf),
+    "nanmean": nanmean,
+    "nanmedian": lambda a, axis=None: nanquantile(a, 0.5, axis),
+    "nanmin": without_nan("min", numpy.inf),
+    "nanpercentile": lambda a, q, axis=None: nanquantile(a, numpy.asarray(q) / 100, axis),
+    "nanprod": without_nan("prod", 1.0),
+    "nanquantile": nanquantile,
+    "nanstd": lambda a, axis=None, **options: xp.sqrt(nanvar(a, axis, **options)),
+    "nansum": without_nan("sum", 0.0),
+    "nanvar": nanvar,
+    "outer": outer,
+    "pad": pad,
+    "partition": partition,
+    "percentile": lambda a, q, axis=None, **options: quantile(
+        a, numpy.asarray(q) / 100, axis, **options
+    ),
+    "piecewise": piecewise,
+    "poly": poly,
+    "polyadd": lambda a, b: sum(aligned(a, b)[1:], start=aligned(a, b)[0]),
+    "polyder": polyder,
+    "polyfit": polyfit,
+    "polyint": polyint,
+    "polymul": lambda a, b: convolve(a, b),
+    "polysub": lambda a, b: aligned(a, b)[0] - aligned(a, b)[1],
+    "polyval": polyval,
+    "ptp": ptp,
+    "quantile": quantile,
+    "roots": roots,
+    "select": select,
+    "take": take,
+    "trace": lambda a, offset=0, axis1=0, axis2=1: xp.sum(
+        mover(numpy.diagonal, "a")(a, offset, axis1, axis2), axis=-1
+    ),
+    "trapezoid": trapezoid,
+    "trim_zeros": trim_zeros,
+    "unwrap": unwrap,
+    "vander": vander,
+    "vdot": lambda a, b: xp.sum(xp.conj(xp.asarray(a).reshape(-1)) * xp.asarray(b).reshape(-1)),
+}
+
+
+# ---------------------------------------------------------------- ufuncs without a rule
+
+
+def frexp(x: Any) -> tuple[Tensor, Tensor]:
+    """Return a mantissa and an exponent of 2 for each entry."""
+    x = xp.asarray(x)
+    exponent = numpy.frexp(x.detach().numpy())[1]
+    return x * 2.0 ** -exponent.astype(x.dtype), xp.asarray(exponent)
+
+
+def heaviside(x: Any, b: Any) -> Tensor:
+    """Return 0 for negative entries, 1 for positive ones, b at 0."""
+    x = xp.asarray(x)
+    return xp.where(x == 0, b, xp.where(x > 0, 1.0, xp.where(xp.isnan(x), numpy.nan, 0.0)))
+
+
+def modf(x: Any) -> tuple[Tensor, Tensor]:
+    """Return what is after the point, and what is before it."""
+    whole = xp.trunc(x)
+    return xp.where(xp.isinf(x), xp.copysign(0.0, x), x - whole), whole
+
+
+UFUNCS: dict[Any, Callable] = {
+    numpy.degrees: lambda x: xp.rad2deg(x),
+    numpy.divmod: lambda a, b: (xp.floor_divide(a, b), xp.remainder(a, b)),
+    numpy.fabs: lambda x: xp.abs(x),
+    numpy.float_power: lambda a, b: xp.pow(xp.asarray(a).astype("float64"), b),
+    numpy.frexp: frexp,
+    numpy.heaviside: heaviside,
+    numpy.ldexp: lambda x, n: x * 2.0 ** numpy.asarray(n, dtype=float),
+    numpy.modf: modf,
+    numpy.radians: lambda x: xp.deg2rad(x),
+    numpy.rint: lambda x: xp.round(x),
+}
+for _name, _function in {
+    "matvec": lambda a, v: (xp.asarray(a) @ xp.asarray(v)[..., None])[..., 0],
+    "vecmat": lambda v, a: (xp.conj(xp.asarray(v))[..., None, :] @ xp.asarray(a))[..., 0, :],
+}.items():  # of newer versions of NumPy
+    if hasattr(numpy, _name):
+        UFUNCS[getattr(numpy, _name)] = _function

@@ -1,0 +1,75 @@
+"""Rules for NumPy's functions that the array API standard lacks."""
+
+from math import log, pi
+
+from .elementwise import UNTIED, share
+from .table import REAL, Domain, Kind, rule
+
+ELEMENTWISE = Kind.ELEMENTWISE
+LOG2 = log(2.0)
+
+
+def sinc_vjp(xp, g, a, y):
+    """Return g times (cos πa − sinc a) / a, 0 at 0."""
+    return g * xp.where(a == 0, 0.0, (xp.cos(pi * a) - y) / xp.where(a == 0, 1.0, a))
+
+
+def picked(xp, g, a, b, wins):
+    """Give g to the operand that is returned; of a number and NaN, that is the number."""
+    return share(xp, g, wins | (xp.isnan(b) & ~xp.isnan(a)), a == b)
+
+
+rule(
+    "exp2", vjp=lambda g, y: g * (LOG2 * y),
+    doc="Return 2 to the power of a.",
+    kind=ELEMENTWISE, domain=REAL,
+)  # fmt: skip
+rule(
+    "cbrt", vjp=lambda g, y: g / (3 * y * y),
+    doc="Return the cube root of a.",
+    kind=ELEMENTWISE, domain=REAL.without(0), convention="cbrt'(0) = inf, the true limit",
+)  # fmt: skip
+rule(
+    "sinc",
+    lambda xp, a, /: xp.sinc(a),
+    vjp=sinc_vjp,
+    doc="Return sin(πa) / (πa).",
+    kind=ELEMENTWISE, domain=REAL.without(0), convention="sinc'(0) = 0",
+)  # fmt: skip
+rule(
+    "deg2rad", vjp=lambda g: g * (pi / 180),
+    doc="Return an angle in radians.",
+    kind=ELEMENTWISE, domain=REAL,
+)  # fmt: skip
+rule(
+    "rad2deg", vjp=lambda g: g * (180 / pi),
+    doc="Return an angle in degrees.",
+    kind=ELEMENTWISE, domain=REAL,
+)  # fmt: skip
+rule(
+    "fmax",
+    vjp=(lambda xp, g, a, b: picked(xp, g, a, b, a > b),
+         lambda xp, g, a, b: picked(xp, g, b, a, b > a)),
+    doc="Return the larger one of a and b, of a number and NaN the number.",
+    kind=ELEMENTWISE, domain=UNTIED, commutative=True, convention="a tie gives each operand half",
+)  # fmt: skip
+rule(
+    "fmin",
+    vjp=(lambda xp, g, a, b: picked(xp, g, a, b, a < b),
+         lambda xp, g, a, b: picked(xp, g, b, a, b < a)),
+    doc="Return the smaller one of a and b, of a number and NaN the number.",
+    kind=ELEMENTWISE, domain=UNTIED, commutative=True, convention="a tie gives each operand half",
+)  # fmt: skip
+rule(
+    "fmod",
+    vjp=(lambda g: g, lambda xp, g, a, b: -g * xp.trunc(a / b)),
+    doc="Return the remainder of a / b, with the sign of a.",
+    kind=ELEMENTWISE, domain=(Domain(0.1, 0.9), Domain(1.0, 2.0)),
+    convention="the derivative of the branch, at jumps too",
+)  # fmt: skip
+rule(
+    "logaddexp2",
+    vjp=(lambda xp, g, a, y: g * xp.exp2(a - y), lambda xp, g, b, y: g * xp.exp2(b - y)),
+    doc="Return log₂(2ᵃ + 2ᵇ) without overflow.",
+    kind=ELEMENTWISE, domain=REAL, commutative=True,
+)  # fmt: skip
