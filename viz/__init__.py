@@ -94,29 +94,26 @@ def to_dot(
     >>> "multiply × 3" in to_dot(x * 3).source
     True
     """
-    if style not in STYLES:
-        raise ArgumentError(f"to_dot: style {style!r} is not one of {', '.join(STYLES)}.")
-    if direction not in (None, "LR", "TB"):
-        raise ArgumentError(f"to_dot: direction {direction!r} is neither 'LR' nor 'TB'.")
-    if params is not None and not check:
-        raise ArgumentError("to_dot: params are parameters to check; pass check=True as well.")
-    if depth is not None and not (isinstance(depth, int) and depth >= 0):
-        raise ArgumentError(f"to_dot: depth is a number of levels of scopes, 0 or more: {depth!r}.")
-    if fold not in (None, True, False):
-        raise ArgumentError(f"to_dot: fold is True, False or None: {fold!r}.")
-    if not (isinstance(max_nodes, int) and max_nodes > 0):
-        raise ArgumentError(f"to_dot: max_nodes is a number of boxes, at least 1: {max_nodes!r}.")
-    if shapes not in ("node", "edge", None):
-        raise ArgumentError(f"to_dot: shapes is 'node', 'edge' or None, not {shapes!r}.")
-    if style == "textbook" and (values or memory or shapes != "node"):
-        raise ArgumentError("to_dot: shapes, values and memory belong to style='structure'.")
+    for sound, complaint in (
+        (style in STYLES, f"style {style!r} is not one of {', '.join(STYLES)}"),
+        (direction in (None, "LR", "TB"), f"direction {direction!r} is neither 'LR' nor 'TB'"),
+        (params is None or check, "params are parameters to check; pass check=True as well"),
+        (depth is None or (isinstance(depth, int) and depth >= 0),
+         f"depth is a number of levels of scopes, 0 or more: {depth!r}"),
+        (fold in (None, True, False), f"fold is True, False or None: {fold!r}"),
+        (isinstance(max_nodes, int) and max_nodes > 0,
+         f"max_nodes is a number of boxes, at least 1: {max_nodes!r}"),
+        (shapes in ("node", "edge", None), f"shapes is 'node', 'edge' or None, not {shapes!r}"),
+        (style != "textbook" or not (values or memory or shapes != "node"),
+         "shapes, values and memory belong to style='structure'"),
+    ):  # fmt: skip
+        if not sound:
+            raise ArgumentError(f"to_dot: {complaint}.")
     wanted = diagnosis.named(params)
     name, results = results_of(obj, args)
     besides = diagnosis.unreached(wanted, [tensor for _, tensor in results]) if wanted else []
-    picture = read(
-        str(title or name), results, direction, besides,
-        depth=depth, fold=fold, max_nodes=max_nodes,
-    )  # fmt: skip
+    folding = {"depth": depth, "fold": fold, "max_nodes": max_nodes}
+    picture = read(str(title or name), results, direction, besides, **folding)
     picture.head = title != ""
     if shapes != "node":
         details.place_shapes(picture, shapes)
@@ -128,9 +125,7 @@ def to_dot(
         fault = diagnosis.annotate(picture, Numbers(picture), wanted)
         if fault and title is None:
             picture.title = fault
-    drawing = STYLES[style](picture, legend=legend)
-    drawing.picture = picture
-    return drawing
+    return STYLES[style](picture, legend=legend)
 
 
 def to_html(

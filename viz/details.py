@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy
 
-from .graph import Picture
+from .graph import OPERATIONS, Picture
 from .numbers import Numbers
 from .textbook import entry
 
@@ -14,9 +14,7 @@ UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 def place_shapes(picture: Picture, place: str | None) -> None:
     """Move the shapes of operations from the boxes to the arrows that leave them, or drop them."""
-    shapes = {
-        box: box.lines.pop()[1] for box in picture.boxes if box.role in ("op", "view", "folded")
-    }
+    shapes = {box: box.lines.pop()[1] for box in picture.boxes if box.role in OPERATIONS}
     for arrow in picture.arrows:
         if place == "edge" and not arrow.stretched:  # a broadcast tells the shape anyway
             arrow.shape = shapes.get(arrow.tail, "")

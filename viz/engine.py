@@ -15,13 +15,14 @@ import sysconfig
 from contextlib import suppress
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import graphviz
 
 from tinygraph.errors import ArgumentError, FileError, GraphError, MissingDependencyError
 
 from . import style
+from .graph import Picture
 
 TIMEOUT = 60.0  # seconds
 FORMATS = ("svg", "png", "pdf")
@@ -47,7 +48,7 @@ def find_engine() -> Engine:
     if program := shutil.which(PURE, path=scripts) or shutil.which(PURE):
         return Engine(program, pure=True)
     raise MissingDependencyError(
-        f"render: there is no program to lay out a picture. Run pip install {PURE}, or {INSTALL}. "
+        f"There is no program to lay out a picture. Run pip install {PURE}, or {INSTALL}. "
         "A .dot file needs neither."
     )
 
@@ -57,17 +58,15 @@ def lay_out(source: str, kind: str, *, size: int, timeout: float | None) -> byte
     engine = find_engine()
     if engine.pure and kind == "pdf":
         raise MissingDependencyError(
-            f"render: a pdf needs Graphviz's own program dot: {INSTALL}. svg and png work without."
+            f"A pdf needs Graphviz's own program dot: {INSTALL}. svg and png work without."
         )
     if engine.pure and kind == "png" and size > style.CROWDED:
         raise ArgumentError(
-            f"render: a png of {size:,} boxes would take {PURE} gigabytes of memory. Write an svg, "
-            f"draw a part of the graph, or {INSTALL}."
+            f"A png of {size:,} boxes would take {PURE} gigabytes of memory. Write an svg, fold "
+            f"the graph with depth=, draw a part of it, or {INSTALL}."
         )
-    command = [engine.program, f"-T{kind}"]
-    if kind == "png":
-        command.append("-Gdpi=160")  # with fewer, the space in "(100, 50)" is lost
-    return run(command, source.encode(), timeout)
+    dots = ["-Gdpi=160"] if kind == "png" else []  # with fewer, the space in "(100, 50)" is lost
+    return run([engine.program, f"-T{kind}", *dots], source.encode(), timeout)
 
 
 def run(command: list[str], source: bytes, timeout: float | None) -> bytes:
@@ -77,21 +76,21 @@ def run(command: list[str], source: bytes, timeout: float | None) -> bytes:
     try:
         process = subprocess.Popen(command, start_new_session=True, **pipes)
     except OSError as error:
-        raise GraphError(f"render: {command[0]} cannot be run: {error.strerror}.") from error
+        raise GraphError(f"{command[0]} cannot be run: {error.strerror}.") from error
     with process:
         try:
             output, complaint = process.communicate(source, timeout)
         except subprocess.TimeoutExpired:
             raise GraphError(
-                f"render: {program} was not ready after {timeout:g} seconds. Give it more with "
-                "timeout=, draw a part of the graph, or write a .dot file."
+                f"{program} was not ready after {timeout:g} seconds. Give it more with timeout=, "
+                "fold the graph with depth=, draw a part of it, or write a .dot file."
             ) from None
         finally:
             if process.poll() is None:
                 _end(process)
     if process.returncode or not output:
         told = complaint.decode(errors="replace").strip()[-500:]
-        raise GraphError(f"render: {program} failed with status {process.returncode}: {told}")
+        raise GraphError(f"{program} failed with status {process.returncode}: {told}")
     return output
 
 
@@ -107,22 +106,14 @@ def _end(process: subprocess.Popen) -> None:
 # ---------------------------------------------------------------- its SVG
 
 
-def _dark() -> str:
-    rules = [
-        f'svg [{what}="{light}"]{{{what}:{dark}}}'
-        for light, dark in style.PALETTE.values()
-        for what in ("fill", "stroke")
-    ]
-    ink = style.PALETTE["ink"][1]
-    return (
-        f"@media (prefers-color-scheme:dark){{{''.join(rules)}svg text:not([fill]){{fill:{ink}}}}}"
-    )
-
-
-DARK = _dark()
-TITLED = re.compile(
-    r'(<g id="([^"]*)" class="(?:node|edge|cluster)\b[^>]*>\s*)<title>[^<]*</title>'
+_SWAPS = "".join(
+    f'svg [{what}="{light}"]{{{what}:{dark}}}'
+    for light, dark in style.PALETTE.values()
+    for what in ("fill", "stroke")
 )
+_INK = f"svg text:not([fill]){{fill:{style.PALETTE['ink'][1]}}}"
+DARK = f"@media (prefers-color-scheme:dark){{{_SWAPS}{_INK}}}"
+TITLED = r'(<g id="([^"]*)" class="(?:node|edge|cluster)\b[^>]*>\s*)<title>[^<]*</title>'
 
 
 def finish(svg: str, title: str, summary: str, sentences: dict[str, str]) -> str:
@@ -132,8 +123,7 @@ def finish(svg: str, title: str, summary: str, sentences: dict[str, str]) -> str
         sentence = sentences.get(match[2])
         return match[0] if sentence is None else f"{match[1]}<title>{escape(sentence)}</title>"
 
-    svg = svg[svg.index("<svg") :]
-    svg = TITLED.sub(told, svg)
+    svg = re.sub(TITLED, told, svg[svg.index("<svg") :])
     svg = re.sub(r'(<g id="graph0"[^>]*>\s*)<title>[^<]*</title>\s*', r"\1", svg, count=1)
     svg = re.sub(rf'(<text\b[^>]*? font-family=)"{style.FONT}"', rf'\1"{style.FONTS}"', svg)
     tag, body = svg.split(">", 1)
@@ -167,7 +157,7 @@ def write(path: str | os.PathLike, content: bytes) -> None:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise FileError(
-            f"render: {str(path)!r} cannot be written: {error.strerror}. "
+            f"{str(path)!r} cannot be written: {error.strerror}. "
             "Is its folder there, and yours to write to?"
         ) from error
 
@@ -196,6 +186,16 @@ class Drawing(graphviz.Digraph):
     picture: Any = None
     sentences: dict[str, str] = {}  # noqa: RUF012
 
+    @classmethod
+    def of(cls, picture: Picture, size: int, **attributes: Any) -> Self:
+        """Return an empty drawing of a picture."""
+        looks = {"node_attr": style.NODE, "edge_attr": style.EDGE, **attributes}
+        drawing = cls("tinygraph", format="svg", **looks)
+        drawing.title, drawing.summary, drawing.size = picture.title, picture.summary, size
+        drawing.sentences = {box.id: box.sentence for box in picture.boxes}
+        drawing.picture = picture
+        return drawing
+
     @property
     def prefix(self) -> str:
         """What keeps its ids apart from those of other pictures in one page."""
@@ -208,13 +208,7 @@ class Drawing(graphviz.Digraph):
     def copy(self) -> "Drawing":
         """Return a copy that can be changed by itself."""
         other = super().copy()
-        other.__dict__.update(
-            title=self.title,
-            summary=self.summary,
-            size=self.size,
-            sentences=self.sentences,
-            picture=self.picture,
-        )
+        vars(other).update({**vars(self), **vars(other)})
         return other
 
     def pipe(  # type: ignore[override]
@@ -240,8 +234,7 @@ class Drawing(graphviz.Digraph):
             raise ArgumentError(f"pipe: format {kind!r} is not one of {', '.join(FORMATS)}.")
         output = lay_out(self.source, kind, size=self.size, timeout=timeout)
         if kind == "svg":
-            text = finish(output.decode(), self.title, self.summary, self.sentences)
-            output = text.encode()
+            output = finish(output.decode(), self.title, self.summary, self.sentences).encode()
         return output.decode(encoding) if encoding else output
 
     def render(  # type: ignore[override]

@@ -23,6 +23,7 @@ from .folding import MAX_NODES, Unit, is_array, single, units_of
 WIDE = 12  # operations that fit beside each other; more are drawn from top to bottom
 LONGEST = 80  # characters of a name that a box shows
 TOLD = 30  # operations that the summary names
+OPERATIONS = ("op", "view", "folded")  # the roles of boxes for operations
 STEPS = 4  # operations that a fold names
 ROLES = {
     "param": "parameter", "input": "input", "const": "constant", "op": "operation",
@@ -647,7 +648,7 @@ def caption_of(nodes: list[Any], operations: int, drawn: int, majority: str) -> 
 
 def summary_of(caption: str, boxes: list[Box]) -> str:
     """Tell a picture in one sentence, the operations in their order."""
-    made = [box for box in boxes if box.role in ("op", "view", "folded")]
+    made = [box for box in boxes if box.role in OPERATIONS]
     if not made:
         return f"{caption}."
     order = ", ".join(

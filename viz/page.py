@@ -22,13 +22,12 @@ from tinygraph.tape import Leaf
 
 from . import graph, structure, textbook
 from .engine import with_prefix
-from .graph import Arrow, Box, Picture, is_array, several, shape_text
+from .graph import OPERATIONS, Arrow, Box, Picture, is_array, several, shape_text
 from .numbers import Numbers
 from .style import LIGHT, PALETTE
 
 MOST = 500  # steps in each direction
 TOLD = 12  # arrays in one step, where there may be any number of them
-OPERATIONS = ("op", "view", "folded")
 
 
 def write_page(

@@ -7,16 +7,7 @@ from .graph import Picture, Region
 
 def draw(picture: Picture, *, legend: bool = True) -> Drawing:
     """Write a picture in the DOT language."""
-    drawing = Drawing(
-        "tinygraph",
-        format="svg",
-        graph_attr=style.graph(picture, legend),
-        node_attr=style.NODE,
-        edge_attr=style.EDGE,
-    )
-    drawing.title, drawing.summary = picture.title, picture.summary
-    drawing.size = len(picture.boxes)
-    drawing.sentences = {box.id: box.sentence for box in picture.boxes}
+    drawing = Drawing.of(picture, len(picture.boxes), graph_attr=style.graph(picture, legend))
     drawing.sentences |= {arrow.id: arrow.sentence for arrow in picture.arrows}
     drawing.sentences |= {one.id: f"scope {one.name}" for one in picture.regions}
 

@@ -65,8 +65,11 @@ LOOKS = {
 BAD = {"color": LIGHT["bad border"], "penwidth": "3"}
 FAULT = {**BAD, "style": "filled", "fillcolor": LIGHT["bad"], "margin": "0.2,0.09"}
 DIAGONALS = {"shape": "box", "style": "filled,diagonals"}  # shapes of another outline lose it
-SIZES = {"name": 11, "text": 11, "mute": 9}
 SPACE = '<td height="2"></td>'
+KEYS = {  # in the legend: text, fill, border and its width
+    "param": ("ink", "param", "param border", 2), "view": ("mute",),
+    "result": ("result text", "result", "result", 1),
+}  # fmt: skip
 
 
 # ---------------------------------------------------------------- labels
@@ -86,20 +89,15 @@ def font(text: str, size: int, colour: str, bold: bool = False) -> str:
 
 def table(rows: list[str], spacing: int = 0, padding: int = 0) -> str:
     """Stack rows of cells below each other."""
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return (
-        f'<table border="0" cellborder="0" cellspacing="{spacing}" cellpadding="{padding}">'
-        f"{body}</table>"
-    )
+    start = f'<table border="0" cellborder="0" cellspacing="{spacing}" cellpadding="{padding}">'
+    return f"{start}{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 
 def line(box: Box, weight: str, text: str) -> str:
     """Write one line of a box."""
-    colour, size = ("mute" if weight == "mute" else "ink"), SIZES[weight]
-    if box.role == "result":
-        colour = "result text"
-    elif box.role == "view" and weight == "text":
-        colour, size = "mute", 10
+    faint = weight == "mute" or (box.role == "view" and weight == "text")
+    size = 9 if weight == "mute" else 10 if faint else 11
+    colour = "result text" if box.role == "result" else "mute" if faint else "ink"
     return font(text, size, colour, weight == "name")
 
 
@@ -117,56 +115,38 @@ def label(box: Box) -> str:
     return stack([line(box, weight, text) for weight, text in box.lines], space, box.bad)
 
 
-def title(picture: Picture, legend: bool) -> str:
-    """Write the head of a picture: what it is, how much of it, what its signs mean."""
-    lines = [
-        font(short(picture.title), 13, "ink", bold=True),
-        font(picture.caption, 9, "mute"),
-        *(font(note, 9, "bad border", bold=True) for note in picture.notes),
-    ]
-    return head(lines, signs(picture, ROLES) if legend else [])
-
-
-def head(lines: list[str], signs: list[str]) -> str:
-    """Write lines below each other, and the legend below them."""
-    rows = [*lines, table(["".join(signs)], spacing=4)] if signs else lines
+def head(picture: Picture, rows: list[str], signs: list[str]) -> str:
+    """Write the head of a picture: what it is, how much of it, what is wrong, what signs mean."""
+    if not picture.head:
+        return ""
+    notes = [font(note, 9, "bad border", bold=True) for note in picture.notes]
+    rows = [font(short(picture.title), 13, "ink", bold=True), *rows, *notes]
+    if signs:
+        rows.append(table(["".join(signs)], spacing=4))
     return "<{}>".format(table([f'<td align="left">{row}</td>' for row in rows], padding=1))
 
 
-def signs(picture: Picture, roles: dict[str, str]) -> list[str]:
+def signs(picture: Picture, roles: dict[str, str] = ROLES) -> list[str]:
     """Write what the signs in a picture mean, of those that occur."""
-    return [*_signs(picture, roles)]
-
-
-def _signs(picture: Picture, roles: dict[str, str]):
+    cells = []
     present = {box.role for box in picture.boxes}
     for role, word in roles.items():
-        if role not in present:
-            continue
-        if role == "view":
-            yield note(word, "mute")
-            continue
-        border = "result" if role == "result" else f"{role} border"
-        width = 2 if role == "param" else 1
-        dots = ' style="dotted"' if role == "const" else ""
-        yield (
-            f'<td bgcolor="{LIGHT[role]}" color="{LIGHT[border]}" border="{width}"{dots} '
-            f'cellpadding="3">{font(word, 8, "result text" if role == "result" else "ink")}</td>'
-        )
+        look = KEYS.get(role, ("ink", role, f"{role} border", 1))
+        cells += [sign(word, *look)] if role in present else []
     if any(box.fault for box in picture.boxes):
-        yield (
-            f'<td bgcolor="{LIGHT["bad"]}" color="{LIGHT["bad border"]}" border="3" '
-            f'cellpadding="3">{font("first fault", 8, "ink")}</td>'
-        )
+        cells.append(sign("first fault", "ink", "bad", "bad border", 3))
     if not all(arrow.gradient for arrow in picture.arrows):
-        yield note("– – no gradient", "mute")
+        cells.append(sign("– – no gradient", "mute"))
     if any(arrow.stretched for arrow in picture.arrows):
-        yield note("—< broadcast", "broadcast")
+        cells.append(sign("—< broadcast", "broadcast"))
+    return cells
 
 
-def note(text: str, colour: str) -> str:
-    """Write a cell of the legend that is text alone."""
-    return f'<td border="0" cellpadding="3">{font(text, 8, colour)}</td>'
+def sign(word: str, colour: str, fill: str = "", border: str = "", width: int = 0) -> str:
+    """Write a cell of the legend."""
+    look = f'bgcolor="{LIGHT[fill]}" color="{LIGHT[border]}" ' if fill else ""
+    dots = ' style="dotted"' if fill == "const" else ""
+    return f'<td {look}border="{width}"{dots} cellpadding="3">{font(word, 8, colour)}</td>'
 
 
 # ---------------------------------------------------------------- attributes
@@ -174,13 +154,9 @@ def note(text: str, colour: str) -> str:
 
 def graph(picture: Picture, legend: bool) -> dict[str, str]:
     """Return the attributes of the whole picture."""
-    attributes = {
-        **GRAPH, "rankdir": "LR" if picture.horizontal else "TB",
-        "label": title(picture, legend) if picture.head else "",
-    }  # fmt: skip
-    if len(picture.boxes) > CROWDED:
-        attributes["nslimit"] = "1"
-    return attributes
+    label = head(picture, [font(picture.caption, 9, "mute")], signs(picture) if legend else [])
+    crowded = {"nslimit": "1"} if len(picture.boxes) > CROWDED else {}
+    return {**GRAPH, "rankdir": "LR" if picture.horizontal else "TB", "label": label, **crowded}
 
 
 def region(one: Region) -> dict[str, str]:
@@ -197,14 +173,14 @@ def region(one: Region) -> dict[str, str]:
 def node(box: Box) -> dict[str, str]:
     """Return the attributes of a box."""
     spine = {"group": "spine"} if box.spine else {}
-    kind = f"{box.role} fault" if box.fault else box.role
     looks = LOOKS[box.role]
     if box.fault:
         looks = {**looks, **FAULT, **(DIAGONALS if looks["shape"] in ("box", "none") else {})}
+    elif box.bad and box.role == "folded":  # on whose own fill red could not be read in the dark
+        looks = {**looks, **BAD, "fillcolor": LIGHT["op"]}
     elif box.bad:
         looks = {**looks, **BAD}
-        if box.role == "folded":  # on whose own fill red could not be read in the dark
-            looks["fillcolor"] = LIGHT["op"]
+    kind = f"{box.role} fault" if box.fault else box.role
     return {"id": box.id, "class": kind, "label": label(box), **spine, **looks}
 
 
@@ -216,21 +192,21 @@ def edge(arrow: Arrow) -> dict[str, str]:
         attributes["minlen"] = "2"  # or the parameters in the scope would push it sideways
     if not arrow.gradient:
         attributes |= {"style": "dashed", "color": LIGHT["const border"]}
-    lines = [font(arrow.mark, 9, "mute", bold=True)] if arrow.mark else []
-    if arrow.shape:
-        lines.append(font(arrow.shape, 9, "mute"))
     if arrow.stretched:
-        attributes |= {
-            "color": LIGHT["broadcast"], "penwidth": "1.6", "arrowhead": "crow", "arrowsize": ".7",
-        }  # fmt: skip
-        lines += [font(line, 9, "broadcast") for line in arrow.stretched]
+        attributes |= {"color": LIGHT["broadcast"], "penwidth": "1.6", "arrowhead": "crow",
+                       "arrowsize": ".7"}  # fmt: skip
     if arrow.bad:
         attributes |= {"color": LIGHT["bad border"], "penwidth": "2.4"}
-        lines += [font(line, 9, "bad border", bold=True) for line in arrow.bad.values()]
         if "back" in arrow.bad:  # it points the way that the bad numbers go
             attributes["dir"] = "both" if arrow.stretched or "forward" in arrow.bad else "back"
-    if lines:
+    lines = [
+        font(arrow.mark, 9, "mute", bold=True) if arrow.mark else "",
+        font(arrow.shape, 9, "mute") if arrow.shape else "",
+        *(font(line, 9, "broadcast") for line in arrow.stretched),
+        *(font(line, 9, "bad border", bold=True) for line in arrow.bad.values()),
+    ]
+    if any(lines):
         # The spaces make up for guesses of the width, the last row keeps the text off the line.
-        rows = [f'<td align="left">&#160;&#160;{line}&#160;&#160;</td>' for line in lines]
+        rows = [f'<td align="left">&#160;&#160;{line}&#160;&#160;</td>' for line in lines if line]
         attributes["label"] = f"<{table([*rows, SPACE])}>"
     return attributes

@@ -1,5 +1,6 @@
 """The textbook picture: circles, with values above the lines and gradients below them."""
 
+from collections import Counter
 from math import ceil
 from typing import Any
 
@@ -26,11 +27,11 @@ ROLES = {"param": "variable", "input": "input", "const": "constant"}
 
 def draw(picture: Picture, *, legend: bool = True, numbers: Numbers | None = None) -> Drawing:
     """Write a picture with the numbers on its lines in the DOT language."""
-    operations = [box for box in picture.boxes if box.role in ("op", "view", "folded")]
-    if len(operations) > MOST:
+    count = sum(box.role in graph.OPERATIONS for box in picture.boxes)
+    if count > MOST:
         raise ArgumentError(
             f"to_dot: style 'textbook' shows at most {MOST} operations, and this graph has "
-            f"{len(operations):,}. Draw a part of it, or use style='structure'."
+            f"{count:,}. Draw a part of it, or use style='structure'."
         )
     numbers = numbers or Numbers(picture)
     wires = [Wire(arrow, numbers) for arrow in picture.arrows]
@@ -38,24 +39,13 @@ def draw(picture: Picture, *, legend: bool = True, numbers: Numbers | None = Non
     if picture.direction is None:
         lengths = rows(wires, horizontal=True)
         horizontal = sum(lengths.values()) + NODE * len(lengths) <= PAGE
-    drawing = Drawing(
-        "tinygraph",
-        format="svg",
-        graph_attr={
-            **style.GRAPH, "rankdir": "LR" if horizontal else "TB", "nodesep": ".3",
-            "ranksep": ".2",
-            "label": head(picture, numbers, legend, horizontal) if picture.head else "",
-        },
-        node_attr=style.NODE,
+    drawing = Drawing.of(
+        picture, len(picture.boxes) + len(picture.arrows),
+        graph_attr={**style.GRAPH, "rankdir": "LR" if horizontal else "TB", "nodesep": ".3",
+                    "ranksep": ".2", "label": head(picture, numbers, legend, horizontal)},
         edge_attr={**style.EDGE, "penwidth": "2"},
     )  # fmt: skip
-    drawing.title, drawing.summary = picture.title, picture.summary
-    drawing.size = len(picture.boxes) + len(picture.arrows)
-    drawing.sentences = {box.id: box.sentence for box in picture.boxes}
-
-    readers: dict[Box, int] = dict.fromkeys(picture.boxes, 0)
-    for arrow in picture.arrows:
-        readers[arrow.tail] += 1
+    readers = Counter(arrow.tail for arrow in picture.arrows)
     for box in picture.boxes:
         total = numbers.gradients.get(box.nodes[0]) if readers[box] > 1 else None
         shape = operation(box, total) if box.role in ("op", "view") else leaf(box, total)
@@ -84,9 +74,8 @@ def head(picture: Picture, numbers: Numbers, legend: bool, horizontal: bool) -> 
     if legend and len({box.role for box in picture.boxes} & set(ROLES)) > 1:
         signs = style.signs(picture, ROLES)
         if any(box.role == "op" and graph.needs_order(box.nodes[0]) for box in picture.boxes):
-            signs.append(style.note(f"operands from {order}", "mute"))
-    title = style.font(graph.short(picture.title), 13, "ink", bold=True)
-    return style.head([title, style.font(caption, 9, "mute"), key], signs)
+            signs.append(style.sign(f"operands from {order}", "mute"))
+    return style.head(picture, [style.font(caption, 9, "mute"), key], signs)
 
 
 # ---------------------------------------------------------------- boxes
