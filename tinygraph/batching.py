@@ -14,6 +14,7 @@ from numpy import empty, ndarray
 from .errors import BoundsError, GraphError
 from .reverse import Call, as_tensor
 from .rules import Parameter, Rule, Shapes
+from .rules.linalg import contracted
 from .tensor import Tensor, Wrapped, apply, innermost, wrap
 
 
@@ -151,7 +152,12 @@ def all_at_once(batch: Batch, rule: Rule, operands: tuple, params: dict) -> Tens
     ranks = [len(getattr(x, "shape", ())) for x in operands]
     if rule.shapes is Shapes.BROADCAST:
         return apply(rule, aligned(batch, operands, max(ranks)), params)
-    if rule.shapes is Shapes.MATMUL:
+    if rule.shapes in (Shapes.VECTORS, Shapes.TRIPLES):
+        axis = params["axis"] - max(ranks) if params["axis"] >= 0 else params["axis"]
+        return apply(rule, aligned(batch, operands, max(ranks)), params | {"axis": axis})
+    if rule.shapes is Shapes.CONTRACTED:
+        return tensordot(batch, operands, ranks, params["axes"])
+    if rule.shapes in (Shapes.MATMUL, Shapes.SOLVED):
         return matmul(batch, rule, operands, ranks, params)
     examples = tuple(map(batch.whole, operands))
     if hasattr(rule, "on_batch"):  # a function of the user's own
@@ -182,7 +188,7 @@ def matmul(batch: Batch, rule: Rule, operands: tuple, ranks: list[int], params: 
     a, b = operands
     if batch.mine(a) and not batch.mine(b) and ranks[1] <= 2:
         return apply(rule, (a._inside.parts[0], b), params)
-    row, column = ranks[0] == 1, ranks[1] == 1
+    row, column = ranks[0] == 1 and rule.name == "matmul", ranks[1] == 1
     xp = Tensor._namespace
     if row:
         a = xp.expand_dims(as_tensor(a), axis=-2)
@@ -191,6 +197,22 @@ def matmul(batch: Batch, rule: Rule, operands: tuple, ranks: list[int], params: 
     y = apply(rule, aligned(batch, (a, b), max(*ranks, 2)), params)
     lost = (-2,) * row + (-1,) * column
     return xp.squeeze(y, axis=lost) if lost else y
+
+
+def tensordot(batch: Batch, operands: tuple, ranks: list[int], axes: Any) -> Tensor:
+    """Sum over axes of each example by a product of matrices: one axis of all that are summed."""
+    xp = Tensor._namespace
+    a, b = map(batch.whole, operands)
+    *summed, rows, columns = contracted(axes, *ranks)
+    orders = (*rows, *summed[0]), (*summed[1], *columns)
+    a, b = (
+        xp.permute_dims(one, (0, *(i + 1 for i in order)))
+        for one, order in zip((a, b), orders, strict=True)
+    )
+    left, right = a.shape[1 : 1 + len(rows)], b.shape[1 + len(summed[1]) :]
+    length = prod(b.shape[1 : 1 + len(summed[1])])
+    y = a.reshape(batch.size, prod(left), length) @ b.reshape(batch.size, length, prod(right))
+    return y.reshape(batch.size, *left, *right)
 
 
 def cross_entropy(rule: Rule, examples: tuple, rank: int, params: dict) -> Tensor:

@@ -183,7 +183,7 @@ def tensordot_left(xp, g, b, a_shape, axes):
     """Sum g · b over the axes that come from b, and put the axes in a's order."""
     mine, others, free, b_free = contracted(axes, len(a_shape), b.ndim)
     pulled = xp.tensordot(g, b, axes=(tuple(range(len(free), g.ndim)), tuple(b_free)))
-    order = [*free, *(mine[i] for i in undo_permutation(others))] if others else free
+    order = [*free, *(one for _, one in sorted(zip(others, mine, strict=True)))]
     return xp.permute_dims(pulled, undo_permutation(order))
 
 
@@ -191,7 +191,7 @@ def tensordot_right(xp, g, a, b_shape, axes):
     """Sum a · g over the axes that come from a, and put the axes in b's order."""
     others, mine, a_free, free = contracted(axes, a.ndim, len(b_shape))
     pulled = xp.tensordot(a, g, axes=(tuple(a_free), tuple(range(len(a_free)))))
-    order = [*(mine[i] for i in sorted(range(len(mine)), key=others.__getitem__)), *free]
+    order = [*(one for _, one in sorted(zip(others, mine, strict=True))), *free]
     return xp.permute_dims(pulled, undo_permutation(order))
 
 
@@ -313,9 +313,9 @@ rule(
     "linalg.pinv",
     lambda xp, a, /, *, rtol=None: xp.linalg.pinv(a, rtol=rtol),
     vjp=pinv_vjp,
-    doc="Return the pseudo-inverse; singular values up to rtol times the largest count as 0.",
+    doc="Return the pseudo-inverse; singular values up to rtol times the largest count as 0.\n\n"
+    "The gradient is that among matrices of the same rank.",
     kind=OTHER, domain=MATRIX, shapes=Shapes.MATRIX, parameters={"rtol": Parameter.CUTOFF},
-    convention="the gradient among matrices of the same rank",
 )  # fmt: skip
 rule(
     "linalg.matrix_rank",
@@ -382,6 +382,9 @@ rule(
 
 # ---------------------------------------------------------------- decompositions
 
+SYMMETRIC = "One triangle is read, and the gradient is that among Hermitian matrices"
+PHASE = "is right for what does not depend on the phases of the vectors, which are arbitrary"
+
 
 def cholesky_vjp(xp, g, y, upper):
     """Return L⁻ᴴ·Φ(LᴴG)·L⁻¹, where Φ takes the lower triangle and half of the diagonal."""
@@ -399,9 +402,8 @@ rule(
     "linalg.cholesky",
     lambda xp, a, /, *, upper=False: xp.linalg.cholesky(a, upper=upper),
     vjp=cholesky_vjp,
-    doc="Return the lower triangular L with L @ Lᴴ = a, or the upper Lᴴ.",
+    doc=f"Return the lower triangular L with L @ Lᴴ = a, or the upper Lᴴ.\n\n{SYMMETRIC}.",
     kind=OTHER, domain=HERMITIAN, shapes=Shapes.SQUARE, parameters={"upper": Parameter.FLAG},
-    convention="one triangle is read; the gradient is that among Hermitian matrices",
 )  # fmt: skip
 
 
@@ -458,23 +460,19 @@ def eigh_vjp(xp, g, y):
     return hermitian(xp, conj(xp, vectors) @ inner @ vectors.mT)
 
 
-SYMMETRIC = (
-    "one triangle is read; the gradient is that among Hermitian matrices. It flows through "
-    "eigenvalues, which may be repeated if all of them are treated alike"
-)
 rule(
     "linalg.eigh",
     vjp=eigh_vjp,
-    doc="Return the eigenvalues of Hermitian matrices, in order, and their eigenvectors.",
+    doc="Return the eigenvalues of Hermitian matrices, in order, and their eigenvectors.\n\n"
+    f"{SYMMETRIC}. It {PHASE}; eigenvectors of repeated eigenvalues have none.",
     kind=OTHER, domain=HERMITIAN, shapes=Shapes.SQUARE, outputs=("eigenvalues", "eigenvectors"),
-    convention=f"{SYMMETRIC}, and through eigenvectors of simple eigenvalues, if what is made of "
-    "them does not depend on their phase",
 )  # fmt: skip
 rule(
     "linalg.eigvalsh",
     vjp=lambda xp, g, a: eigh_vjp(xp, (g, None), xp.linalg.eigh(a)),
-    doc="Return the eigenvalues of Hermitian matrices, in order.",
-    kind=OTHER, domain=HERMITIAN, shapes=Shapes.SQUARE, convention=SYMMETRIC,
+    doc=f"Return the eigenvalues of Hermitian matrices, in order.\n\n{SYMMETRIC}. Of repeated "
+    "eigenvalues it is that of functions which treat them alike, such as their sum.",
+    kind=OTHER, domain=HERMITIAN, shapes=Shapes.SQUARE,
 )  # fmt: skip
 
 
@@ -495,15 +493,15 @@ def eig_vjp(xp, g, y):
 rule(
     "linalg.eig",
     vjp=eig_vjp,
-    doc="Return the eigenvalues of square matrices and eigenvectors of length 1.",
+    doc="Return the eigenvalues of square matrices and eigenvectors of length 1.\n\n"
+    f"The gradient {PHASE}; repeated eigenvalues have none.",
     kind=OTHER, domain=MATRIX, shapes=Shapes.SQUARE, outputs=("eigenvalues", "eigenvectors"),
-    convention="for simple eigenvalues, and what does not depend on the phase of eigenvectors",
 )  # fmt: skip
 rule(
     "linalg.eigvals",
     vjp=lambda xp, g, a: eig_vjp(xp, (g, None), xp.linalg.eig(a)),
-    doc="Return the eigenvalues of square matrices.",
-    kind=OTHER, domain=MATRIX, shapes=Shapes.SQUARE, convention="for simple eigenvalues",
+    doc="Return the eigenvalues of square matrices; only simple ones have a gradient.",
+    kind=OTHER, domain=MATRIX, shapes=Shapes.SQUARE,
 )  # fmt: skip
 
 
@@ -549,11 +547,11 @@ rule(
     "linalg.svd",
     lambda xp, a, /, *, full_matrices=True: xp.linalg.svd(a, full_matrices=full_matrices),
     vjp=svd_vjp,
-    doc="Return U, S and Vᴴ with U @ diag(S) @ Vᴴ = a; S falls.",
+    doc="Return U, S and Vᴴ with U @ diag(S) @ Vᴴ = a; S falls.\n\n"
+    f"The gradient {PHASE}; vectors of repeated singular values, and those that complete a basis, "
+    "have none.",
     kind=OTHER, domain=MATRIX, shapes=Shapes.MATRIX, outputs=("U", "S", "Vh"),
     parameters={"full_matrices": Parameter.BASIS},
-    convention="through singular vectors for simple singular values, and for what does not depend "
-    "on their phase",
 )  # fmt: skip
 rule(
     "linalg.svdvals",

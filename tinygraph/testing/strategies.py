@@ -93,12 +93,23 @@ def arrays(draw: Callable, shape: Any, dtype: Any = "float64", domain: Domain = 
         return draw(
             hnp.arrays("int64", shape, elements=st.integers(int(domain.low), int(domain.high) - 1))
         )
+    if domain.of in ("matrix", "hermitian"):
+        return draw(matrices(shape, dtype, domain.of == "hermitian"))
     if domain.of == "target":
         domain = Domain(low=-MARGIN, high=1.0 + MARGIN)
     if domain.distinct:
         return draw(apart([shape], [dtype], domain))[0]
     # Each entry is drawn for itself: a constant filling would hide a wrong axis.
     return draw(hnp.arrays(dtype, shape, elements=values(domain, dtype), fill=st.nothing()))
+
+
+@st.composite
+def matrices(draw: Callable, shape: tuple[int, ...], dtype: Any, hermitian: bool) -> Any:
+    """Return matrices whose eigenvalues and singular values keep away from each other and 0."""
+    noise = draw(arrays(shape, dtype, Domain(-MARGIN, MARGIN)))
+    if hermitian:
+        noise = (noise + noise.mT) / 2
+    return (noise + numpy.eye(*shape[-2:]) * numpy.arange(1, shape[-1] + 1)).astype(dtype)
 
 
 @st.composite
@@ -135,13 +146,18 @@ def shapes(
 
 
 @st.composite
-def broadcastable_shapes(draw: Callable, count: int, *, signature: str | None = None) -> Any:
+def broadcastable_shapes(
+    draw: Callable, count: int, *, signature: str | None = None, max_dims: int | None = None
+) -> Any:
     """Return shapes that broadcast to one, as a tuple; with core axes if there is a signature."""
     least = draw(_least_side())
     kind = {"signature": signature} if signature else {"num_shapes": count}
     drawn = draw(
         hnp.mutually_broadcastable_shapes(
-            **kind, max_dims=2 if signature else MAX_NDIM, min_side=least, max_side=MAX_SIDE
+            **kind,
+            max_dims=max_dims or (2 if signature else MAX_NDIM),
+            min_side=least,
+            max_side=MAX_SIDE,
         )
     )
     return drawn.input_shapes
@@ -190,7 +206,7 @@ def parameter(draw: Callable, means: Parameter, rule: Rule, shape: tuple[int, ..
         case Parameter.NEW_AXIS:
             return draw(st.integers(-ndim - 1, ndim))
         case Parameter.NEW_AXES:
-            count = draw(st.integers(0, 2))
+            count = draw(st.integers(1, 2))
             places = st.integers(-ndim - count, ndim + count - 1)
             several = st.lists(
                 places, min_size=count, max_size=count, unique_by=lambda a: a % (ndim + count)
@@ -216,6 +232,17 @@ def parameter(draw: Callable, means: Parameter, rule: Rule, shape: tuple[int, ..
             return tuple(before + wider)
         case Parameter.INDEX:
             return draw(indices(shape))
+        case Parameter.DIAGONAL:
+            return draw(st.integers(min(0, 1 - shape[-2]), max(0, shape[-1] - 1)))
+        case Parameter.BASIS:
+            complete = draw(st.booleans()) and shape[-2] == shape[-1]
+            return ("complete" if complete else "reduced") if "mode" in rule.defaults else complete
+        case Parameter.CUTOFF:
+            return draw(st.sampled_from([None, 1e-3]))
+        case Parameter.POINTS:
+            return draw(st.sampled_from([None, 1, 2, 3, 4, 5]))
+        case Parameter.NORM:
+            return draw(st.sampled_from(["backward", "ortho", "forward"]))
     raise TypeError(f"{rule.name}: no strategy for a parameter that is {means.value}")
 
 
@@ -328,6 +355,31 @@ def operand_shapes(draw: Callable, rule: Rule) -> Any:
             found = draw(broadcastable_shapes(len(rule.operands)))
         case Shapes.MATMUL:
             found = draw(broadcastable_shapes(2, signature=numpy.matmul.signature))
+        case Shapes.SOLVED:
+            a, b = draw(broadcastable_shapes(2, signature="(n,n),(n,k)->(n,k)", max_dims=1))
+            found = a, b[-2:-1] if draw(st.booleans()) else b
+        case Shapes.MATRIX | Shapes.SQUARE:
+            signature = "(n,n)->()" if rule.shapes is Shapes.SQUARE else "(m,n)->()"
+            found = draw(broadcastable_shapes(1, signature=signature, max_dims=1))
+        case Shapes.VECTORS | Shapes.TRIPLES:
+            core = "n" if rule.shapes is Shapes.VECTORS else "3"
+            found = draw(broadcastable_shapes(2, signature=f"({core}),({core})->()"))
+            fixed["axis"] = axis = -draw(st.integers(1, min(map(len, found))))
+            found = tuple(
+                (*one[: len(one) + axis], one[-1], *one[len(one) + axis : -1]) for one in found
+            )
+        case Shapes.CONTRACTED:
+            summed, left, right = (draw(shapes(max_ndim=2)) for _ in range(3))
+            found, fixed["axes"] = (left + summed, summed + right), len(summed)
+            if draw(st.booleans()):
+                orders = [draw(st.permutations(range(len(one)))) for one in found]
+                found = tuple(
+                    tuple(one[i] for i in order) for one, order in zip(found, orders, strict=True)
+                )
+                fixed["axes"] = tuple(
+                    [order.index(i + start) for i in range(len(summed))]
+                    for order, start in zip(orders, (len(left), 0), strict=True)
+                )
         case Shapes.ANY | Shapes.NONEMPTY | Shapes.LOGITS:
             needs_axis = AXIS_NEEDED & {*rule.parameters.values()}
             found = (draw(_with_axis(rule) if needs_axis else shapes()),)
@@ -355,7 +407,7 @@ def operand_shapes(draw: Callable, rule: Rule) -> Any:
         case Shapes.ALONG:
             whole = draw(shapes(min_ndim=1, empty=False))
             fixed["axis"] = axis = draw(st.integers(-len(whole), len(whole) - 1))
-            at, count = axis % len(whole), draw(st.integers(0, MAX_SIDE))
+            at, count = axis % len(whole), draw(st.integers(draw(_least_side()), MAX_SIDE))
             places = (*whole[:at], count, *whole[at + 1 :])
             found = whole, places
             if "shape" in rule.parameters:
