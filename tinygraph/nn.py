@@ -319,7 +319,7 @@ def batch_norm(
         if one is None and not training:
             raise ArgumentError(f"{name}: {what} is None; give it, or training=True.")
     if not training:
-        mean, variance = (xp.asarray(one).reshape(wide) for one in running.values())
+        mean, variance = (xp.astype(one, input.dtype).reshape(wide) for one in running.values())
         return scaled(name, normalized(input, mean, variance, eps), weight, bias, channels, wide)
     axes = (0, *range(2, input.ndim))
     count = prod(input.shape[axis] for axis in axes)
@@ -700,7 +700,7 @@ def nll_loss(
         factors = factors.reshape(-1, *(1,) * (input.ndim - 1 - axis))
     losses = -(xp.where(right, input, 0.0) * factors).sum(axis)
     if reduction == "mean":
-        return losses.sum() / xp.where(right, factors, 0.0).sum()
+        return losses.sum() / (xp.astype(right, input.dtype) * factors).sum()
     return reduced(name, losses, reduction)
 
 
