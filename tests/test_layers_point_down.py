@@ -24,6 +24,7 @@ LAYERS = [
     "tinygraph.fft",
     "tinygraph.linalg",
     "tinygraph.nn",
+    "tinygraph.special",
     "tinygraph.operators",
     "tinygraph.methods",
     "tinygraph.trees",

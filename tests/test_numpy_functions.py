@@ -75,6 +75,7 @@ CALLS = {
                  ((V,), lambda f, a: f(a, KNOWN)), ((V,), lambda f, a: f(a, edge_order=2))],
     "hsplit": [((A,), lambda f, a: f(a, 2))],
     "hstack": [((A, P), lambda f, a, b: f([a, b]))],
+    "i0": [((A,), lambda f, a: f(a))],
     "inner": [((A, P), lambda f, a, b: f(a, b)), ((V, V), lambda f, a, b: f(a, b))],
     "intersect1d": [((V,), lambda f, a: f(a, a[1:]))],
     "insert": [((A, V), lambda f, a, b: f(a, 1, b, axis=0)),

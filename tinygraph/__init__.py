@@ -35,7 +35,7 @@ _ON_USE = {
     "ravel_pytree": "transforms", "value_and_grad": "transforms", "vjp": "transforms",
     "vmap": "transforms",
 }  # fmt: skip
-_MODULES = ("fft", "linalg", "nn", "testing")
+_MODULES = ("fft", "linalg", "nn", "special", "testing")
 # Of the functions that are made from the table.
 _PRIVATE = {"add_along_axis", "complex_sign", "getitem", "scatter_add", "setitem"}
 

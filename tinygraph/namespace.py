@@ -15,7 +15,7 @@ from .errors import ArgumentError, DTypeError
 from .rules import RULES, Parameter, Rule
 from .tensor import Shared, Tensor, apply, array_of, binary, named, unary, wrap
 
-CHAPTERS = ("fft", "linalg", "nn")  # submodules
+CHAPTERS = ("fft", "linalg", "nn", "special")  # submodules
 
 # ---------------------------------------------------------------- reading parameters
 

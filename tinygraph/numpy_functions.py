@@ -615,6 +615,7 @@ FUNCTIONS: dict[str, Callable] = {
     ),
     "fix": lambda x: xp.trunc(x),
     "gradient": gradient,
+    "i0": lambda x: xp.special.i0(x),
     "inner": inner,
     "interp": interp,
     "kron": kron,

@@ -1,6 +1,7 @@
 """What NumPy's own functions do with a Tensor (NEP 13 and 18): explicit tables, no guessing."""
 
 import inspect
+import sys
 from collections.abc import Callable
 from functools import cache, partial
 from operator import attrgetter
@@ -93,9 +94,17 @@ def bare(value: Any) -> Any:
     return type(value)(map(bare, value)) if isinstance(value, list | tuple) else value
 
 
+@cache
+def of_scipy(special: Any) -> dict[Any, str]:
+    """Return the names of the rules of SciPy's special functions; nothing if it was not loaded."""
+    names = [name for name in RULES if special and name.startswith("special.")]
+    return {getattr(special, name.removeprefix("special.")): name for name in names}
+
+
 def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
     """Apply a ufunc with a rule, or one of its methods; say what to do where there is none."""
     function = UFUNCS.get(ufunc) or COMPOSED_UFUNCS.get(ufunc)
+    function = function or of_scipy(sys.modules.get("scipy.special")).get(ufunc)
     out = options.pop("out", None)
     if method == "outer" and len(inputs) == 2 and function is not None and not options:
         a, b = map(namespace.asarray, inputs)

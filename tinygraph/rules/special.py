@@ -1,0 +1,105 @@
+"""Rules for the special functions of SciPy, which has to be installed for them.
+
+Formulas: Digital Library of Mathematical Functions, chapters 5 (gamma), 7 (error functions) and
+10 (Bessel functions).
+"""
+
+from math import inf, pi, sqrt
+
+from ..errors import MissingDependencyError
+from .table import POSITIVE, REAL, Domain, Kind, rule
+
+UNIT = Domain(0.0, 1.0)
+AWAY = Domain(0.25, inf)  # from poles and zeros
+TWO_BY_ROOT_PI = 2 / sqrt(pi)
+ROOT_TWO_PI = sqrt(2 * pi)
+
+
+def special(xp):
+    """Return the namespace of special functions: that of Tensors, or SciPy's."""
+    if hasattr(xp, "special"):
+        return xp.special
+    try:
+        from scipy import special as functions
+    except ImportError:
+        raise MissingDependencyError(
+            "special: these functions are SciPy's. Run pip install scipy."
+        ) from None
+    return functions
+
+
+def halved(xp, a, y):
+    """Return y / a, whose limit at 0 is 1/2 for the Bessel functions of order 1."""
+    return xp.where(a == 0, 0.5, y / xp.where(a == 0, 1.0, a))
+
+
+def function(name, *vjp, domain=REAL, convention=""):
+    """Enter a function of one or two operands, under SciPy's name."""
+    forward = [
+        lambda xp, a, /: getattr(special(xp), name)(a),
+        lambda xp, a, b, /: getattr(special(xp), name)(a, b),
+    ][len(vjp) - 1]
+    rule(
+        f"special.{name}", forward, vjp=vjp, kind=Kind.ELEMENTWISE, domain=domain,
+        convention=convention, doc=f"Return scipy.special.{name} of each entry.",
+    )  # fmt: skip
+
+
+function("erf", lambda xp, g, a: g * (TWO_BY_ROOT_PI * xp.exp(-a * a)))
+function("erfc", lambda xp, g, a: g * (-TWO_BY_ROOT_PI * xp.exp(-a * a)))
+function("erfcx", lambda g, a, y: g * (2 * a * y - TWO_BY_ROOT_PI), domain=Domain(-3.0, inf))
+function(
+    "erfinv", lambda xp, g, y: g * (xp.exp(y * y) / TWO_BY_ROOT_PI),
+    domain=Domain(-0.99, 0.99),
+)  # fmt: skip
+function(
+    "erfcinv", lambda xp, g, y: g * (-xp.exp(y * y) / TWO_BY_ROOT_PI),
+    domain=Domain(0.01, 1.99),
+)  # fmt: skip
+function("ndtr", lambda xp, g, a: g * (xp.exp(-a * a / 2) / ROOT_TWO_PI))
+function("ndtri", lambda xp, g, y: g * (xp.exp(y * y / 2) * ROOT_TWO_PI), domain=Domain(0.01, 0.99))
+function("log_ndtr", lambda xp, g, a, y: g * (xp.exp(-a * a / 2 - y) / ROOT_TWO_PI))
+function("expit", lambda g, y: g * (y * (1 - y)))
+function("logit", lambda g, a: g / (a * (1 - a)), domain=UNIT)
+function("log_expit", lambda xp, g, a: g * special(xp).expit(-a))
+function("exprel", lambda xp, g, a, y: g * ((xp.exp(a) - y) / a), domain=AWAY)
+function("entr", lambda xp, g, a: g * (-xp.log(a) - 1), domain=POSITIVE)
+function(
+    "xlogy",
+    lambda xp, g, a, b: g * xp.where(a == 0, 0.0, xp.log(xp.where(a == 0, 1.0, b))),
+    lambda xp, g, a, b: g * xp.where(a == 0, 0.0, a / xp.where(a == 0, 1.0, b)),
+    domain=(REAL.without(0), POSITIVE), convention="a = 0 gives 0",
+)  # fmt: skip
+function(
+    "xlog1py", lambda xp, g, b: g * xp.log1p(b), lambda g, a, b: g * (a / (1 + b)),
+    domain=(REAL, POSITIVE),
+)  # fmt: skip
+function("gammaln", lambda xp, g, a: g * special(xp).digamma(a), domain=AWAY)
+function("gamma", lambda xp, g, a, y: g * (y * special(xp).digamma(a)), domain=AWAY)
+function("digamma", lambda xp, g, a: g * special(xp).polygamma(1, a), domain=AWAY)
+function(
+    "polygamma", None, lambda xp, g, a, b: g * special(xp).polygamma(a + 1, b),
+    domain=(Domain(0.0, 4.0, of="integer"), AWAY),
+)  # fmt: skip
+function(
+    "betaln",
+    lambda xp, g, a, b: g * (special(xp).digamma(a) - special(xp).digamma(a + b)),
+    lambda xp, g, a, b: g * (special(xp).digamma(b) - special(xp).digamma(a + b)),
+    domain=AWAY,
+)  # fmt: skip
+function(
+    "beta",
+    lambda xp, g, a, b, y: g * (y * (special(xp).digamma(a) - special(xp).digamma(a + b))),
+    lambda xp, g, a, b, y: g * (y * (special(xp).digamma(b) - special(xp).digamma(a + b))),
+    domain=AWAY,
+)  # fmt: skip
+function("j0", lambda xp, g, a: -g * special(xp).j1(a))
+function("j1", lambda xp, g, a, y: g * (special(xp).j0(a) - halved(xp, a, y)))
+function("y0", lambda xp, g, a: -g * special(xp).y1(a), domain=AWAY)
+function("y1", lambda xp, g, a, y: g * (special(xp).y0(a) - y / a), domain=AWAY)
+function("i0", lambda xp, g, a: g * special(xp).i1(a))
+function("i1", lambda xp, g, a, y: g * (special(xp).i0(a) - halved(xp, a, y)))
+function("i0e", lambda xp, g, a, y: g * (special(xp).i1e(a) - y), domain=AWAY)
+function("i1e", lambda xp, g, a, y: g * (special(xp).i0e(a) - y - y / a), domain=AWAY)
+function("k0", lambda xp, g, a: -g * special(xp).k1(a), domain=AWAY)
+function("k1", lambda xp, g, a, y: g * (-special(xp).k0(a) - y / a), domain=AWAY)
