@@ -6,6 +6,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
+import numpy
+
 from . import namespace
 from .errors import ArgumentError, BoundsError, TinygraphError
 from .rules import RULES, Rule
@@ -122,14 +124,33 @@ def array_namespace(self: Tensor, /, *, api_version: str | None = None) -> Any:
 def reduction(rule: Rule) -> Callable:
     """Make the method of a reduction, whose first argument is the axis."""
 
-    def method(self: Tensor, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        return getattr(namespace, rule.name)(self, axis=axis, keepdims=keepdims)
+    def method(self: Tensor, axis: Any = None, **options: Any) -> Tensor:
+        return getattr(namespace, rule.name)(self, axis=axis, **options)
 
     method.__doc__ = rule.doc
     return named(method, rule)
 
 
-for _method in (_repr_mimebundle_, astype, copy, ravel, reshape, squeeze, swapaxes, transpose):
+def numpys(name: str) -> Callable:
+    """Make the method that is NumPy's function of the same name, which knows what to do."""
+    function = getattr(numpy, name)
+
+    def method(self: Tensor, *args: Any, **options: Any) -> Any:
+        return function(self, *args, **options)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"Return what `numpy.{name}` returns."
+    return method
+
+
+def sort(self: Tensor, axis: int = -1, **options: Any) -> None:
+    """Sort the entries along an axis, in place: this Tensor then has them in order."""
+    self._assign("x.sort()", lambda x, _: numpy.sort(x, axis, **options), None)
+
+
+for _method in (
+    _repr_mimebundle_, astype, copy, ravel, reshape, sort, squeeze, swapaxes, to_device, transpose
+):  # fmt: skip
     setattr(Tensor, _method.__name__, _method)
 Tensor.flatten = ravel  # type: ignore[attr-defined]
 Tensor.__copy__ = copy  # type: ignore[attr-defined]
@@ -139,3 +160,8 @@ Tensor.__dlpack__ = dlpack  # type: ignore[attr-defined]
 Tensor.__dlpack_device__ = dlpack_device  # type: ignore[attr-defined]
 for _name in ("sum", "mean", "max", "min", "argmax", "argmin"):
     setattr(Tensor, _name, reduction(RULES[_name]))
+for _name in (
+    "all", "any", "argsort", "clip", "conj", "cumprod", "cumsum", "diagonal", "dot", "nonzero",
+    "prod", "repeat", "round", "std", "take", "trace", "var",
+):  # fmt: skip
+    setattr(Tensor, _name, numpys(_name))

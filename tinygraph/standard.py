@@ -5,6 +5,7 @@ Most of it is one row of a table: NumPy's function is called on the bare values.
 
 from collections.abc import Callable
 from functools import wraps
+from types import SimpleNamespace
 from typing import Any
 
 import numpy
@@ -127,9 +128,13 @@ def can_cast(from_, to, /):
     """Return whether numbers of one dtype can be cast to another without loss."""
 
 
-@numpys(dtype_of)
+@public
 def finfo(type, /):
-    """Return the limits of a floating dtype."""
+    """Return the limits of a floating dtype, as Python's numbers."""
+    limits = numpy.finfo(dtype_of("finfo", type))
+    numbers = ("eps", "max", "min", "smallest_normal", "smallest_subnormal", "tiny", "resolution")
+    exact = {name: float(getattr(limits, name)) for name in numbers}
+    return SimpleNamespace(bits=limits.bits, dtype=limits.dtype, **exact)
 
 
 @numpys(dtype_of)

@@ -193,12 +193,19 @@ def sign_of(node: Node) -> str:
     return written(rule, ["·" if is_array(one) else number(one) for one in inputs])
 
 
-def heading(node: Node) -> str:
-    """Name an operation, with the numbers among its operands written into it."""
+def heading(node: Any) -> str:
+    """Say what a node is: an operation with the numbers among its operands, the role of a leaf."""
+    if node.plan is None:
+        return ROLES[role_of(node)]
     rule, inputs = node.plan.rule, node.inputs
     if all(map(is_array, inputs)):
         return rule.name
     return f"{rule.name} {sign_of(node)}" if is_infix(rule, len(inputs)) else sign_of(node)
+
+
+def called(node: Any) -> str:
+    """Return the name of a node, or what it is."""
+    return name_of(node) or heading(node)
 
 
 def setting(name: str, meaning: Parameter, value: Any) -> str:
@@ -481,8 +488,13 @@ def broadcast_lines(node: Node, slot: int, gradient: bool, horizontal: bool) -> 
         if horizontal:  # where a long label would push its neighbours apart
             return there, "back: sum over", over
     else:
-        over = f"ax{'is' if len(axes) == 1 else 'es'} {', '.join(map(str, axes))}"
+        over = axes_text(axes)
     return there, f"back: sum over {over}"
+
+
+def axes_text(axes: list[int]) -> str:
+    """Write along which axes something happens."""
+    return f"ax{'is' if len(axes) == 1 else 'es'} {', '.join(map(str, axes))}"
 
 
 # ---------------------------------------------------------------- the whole
@@ -624,15 +636,8 @@ def arrow_into(node: Node, slot: int, tail: Box, head: Box, horizontal: bool) ->
 def arrow_sentence(tail: Box, head: str, gradient: bool, broadcast: str = "") -> str:
     """Say where an arrow comes from, where it goes, and what happens on it."""
     notes = ", ".join(filter(None, (broadcast, "" if gradient else "no gradient")))
-    return f"{called(tail)} → {head} ({notes})" if notes else f"{called(tail)} → {head}"
-
-
-def called(box: Box) -> str:
-    """Return the name of a box, or what it is."""
-    if box.role == "folded":
-        return box.lines[0][1]
-    (node,) = box.nodes
-    return name_of(node) or (node.plan.rule.name if node.plan else ROLES[box.role])
+    name = tail.lines[0][1] if tail.role == "folded" else called(tail.nodes[0])
+    return f"{name} → {head} ({notes})" if notes else f"{name} → {head}"
 
 
 def caption_of(nodes: list[Any], operations: int, drawn: int, majority: str) -> str:

@@ -17,12 +17,12 @@ import numpy
 
 from tinygraph.errors import ArgumentError
 from tinygraph.rules.formula import explained, forward_formula, residual_formula, vjp_formula
-from tinygraph.rules.table import Parameter
+from tinygraph.rules.table import Parameter, Rule
 from tinygraph.tape import Leaf
 
 from . import graph, structure, textbook
 from .engine import with_prefix
-from .graph import OPERATIONS, Arrow, Box, Picture, is_array, several, shape_text
+from .graph import OPERATIONS, Arrow, Box, Picture, called, is_array, name_of, several, shape_text
 from .numbers import Numbers
 from .style import LIGHT, PALETTE
 
@@ -117,14 +117,9 @@ def revealed(svg: str, times: dict[str, tuple]) -> str:
     return NODE.sub(marked, svg)
 
 
-def wire_id(arrow: Arrow) -> str:
-    """Return the id of the node that the textbook picture draws for a line."""
-    return f"w_{arrow.tail.id}_{arrow.head.id}_{arrow.slot}"
-
-
 def line_ids(arrow: Arrow) -> list[str]:
     """Return the ids of all that a line may be drawn with."""
-    return [wire_id(arrow), arrow.id, f"{arrow.id}_from", f"{arrow.id}_to"]
+    return [textbook.wire_id(arrow), arrow.id, f"{arrow.id}_from", f"{arrow.id}_to"]
 
 
 # ---------------------------------------------------------------- the steps
@@ -173,11 +168,11 @@ class Story:
         notes = [f"{there} forward, then {back} back." if back else f"{there} forward."]
         if self.numbers.missing:
             notes.append(f"There is no way back: {self.numbers.missing}.")
+        leaves = [box for box in self.picture.boxes if box.nodes and box.role not in OPERATIONS]
         rows = [
             self.row(name_of(box.nodes[0]) or graph.ROLES[box.role],
                      graph.ROLES[box.role] if name_of(box.nodes[0]) else "", box.nodes[0])
-            for box in self.picture.boxes
-            if box.nodes and box.role not in OPERATIONS
+            for box in leaves
         ]  # fmt: skip
         return {
             "way": "start", "title": self.picture.title, "counter": "start", "formula": [],
@@ -214,7 +209,7 @@ class Story:
                 arrives = len(self.forward) + 1 if back else None
             else:
                 arrives = back.get(arrow.head) if arrow.gradient else None
-            times[wire_id(arrow)] = there.get(arrow.tail, 0), arrives
+            times[textbook.wire_id(arrow)] = there.get(arrow.tail, 0), arrives
             if arrives and arrow.tail not in back:
                 complete[arrow.tail] = max(arrives, complete.get(arrow.tail, 0))
         return times | {box.id: (None, k) for box, k in complete.items()}
@@ -232,62 +227,47 @@ class Story:
         """Describe how an operation computes its result."""
         (node,) = box.nodes
         rule, known = node.plan.rule, self.known(node)
-        with numpy.errstate(all="ignore"):
-            text = forward_formula(rule, known) or f"y = {rule.name}({', '.join(rule.operands)})"
-        lines = [*filter(None, [residual_formula(rule)]), *text.split("\n")]
-        text = "\n".join(lines)
-        notes = [f"{name}: {doc}" for name, doc in explained(rule, text).items()]
+        text = forward_formula(rule, known) or f"y = {rule.name}({', '.join(rule.operands)})"
+        lines, notes = written(rule, [residual_formula(rule), text])
         if known is None:
             notes.append(f"Its numbers are unknown: {self.numbers.missing}.")
-        rows = self.names(node, known)
-        return lines, notes, [rows[name] for name in rows if name != "g"]
+        return lines, notes, [*self.names(node, known).values()]
 
     def pulled(self, box: Box, way: str) -> tuple[list, list, list]:
         """Describe how an operation gives its operands their gradients."""
         (node,) = box.nodes
-        rule, names = node.plan.rule, operand_names(node)
-        lines: dict[str, None] = {}
-        notes: dict[str, None] = {}
-        rows: dict[str, list] = {}
-        with numpy.errstate(all="ignore"):
-            for slot in node.plan.slots[:1] if rule.variadic else node.plan.slots:
-                known = self.known(node, g=self.numbers.gradients[node])
-                text = vjp_formula(rule, slot, known)
-                if text is None:
-                    text = f"d{names[slot]} as the gradient of {rule.name} says"
-                if "r" in rule.reads[0 if rule.variadic else slot]:
-                    text = f"{residual_formula(rule)}\n{text}"
-                lines |= dict.fromkeys(text.split("\n"))
-                notes |= {f"{name}: {doc}": None for name, doc in explained(rule, text).items()}
-                rows |= {
-                    name: row for name, row in self.names(node, known).items()
-                    if occurs(name.partition("[")[0], text) or name == "g"
-                }  # fmt: skip
+        rule, names, slots = node.plan.rule, operand_names(node), node.plan.slots
+        known = self.known(node, g=self.numbers.gradients[node])
+        texts = [
+            vjp_formula(rule, slot, known) or f"d{names[slot]} as the gradient of {rule.name} says"
+            for slot in (slots[:1] if rule.variadic else slots)
+        ]
+        reads = {one for slot in slots for one in rule.reads[0 if rule.variadic else slot]}
+        lines, notes = written(rule, [residual_formula(rule) if "r" in reads else None, *texts])
         if rule.convention:
-            notes[f"Where there is no one derivative: {rule.convention}."] = None
-        if node.plan.transposes and "c" in (
-            node.dtype.kind,
-            *(one.dtype.kind for one in node.parents),
-        ):
-            notes[
+            notes.append(f"Where there is no one derivative: {rule.convention}.")
+        if node.plan.transposes and "c" in {one.dtype.kind for one in (node, *node.parents)}:
+            notes.append(
                 "Where numbers are complex, g goes in conjugated, and so comes what it gives."
-            ] = None
-        order = dict.fromkeys(["g", *self.names(node, None), *rows])
-        shown = [rows[name] for name in order if name in rows]
+            )
+        rows = [
+            row for name, row in self.names(node, known).items()
+            if name == "g" or occurs(name.partition("[")[0], "\n".join(lines))
+        ]  # fmt: skip
         for slot, operand, array in self.given(box):
-            _, axes = ((), ()) if rule.variadic else graph.stretched(node, slot)
+            axes = [] if rule.variadic else graph.stretched(node, slot)[1]
             if axes:
-                over = f"ax{'is' if len(axes) == 1 else 'es'} {', '.join(map(str, axes))}"
-                notes[
-                    f"d{names[slot]} is then summed over {over}, along which {names[slot]} was "
-                    f"stretched from {operand.shape}."
-                ] = None
+                notes.append(
+                    f"d{names[slot]} is then summed over {graph.axes_text(axes)}, along which "
+                    f"{names[slot]} was stretched from {operand.shape}."
+                )
+            name = name_of(operand)
             if isinstance(operand, Leaf):
-                end = f"{name_of(operand) or 'the leaf'}.grad"
+                end = f"{name or 'the leaf'}.grad"
             else:
-                end = self.derivative(name_of(operand)) if name_of(operand) else heading_of(operand)
-            shown.append(self.row(f"d{names[slot]}", f"→ {end}", operand, array, True))
-        return [*lines], [*notes], shown + self.sums(box)
+                end = self.derivative(name) if name else graph.heading(operand)
+            rows.append(self.row(f"d{names[slot]}", f"→ {end}", operand, array, True))
+        return lines, notes, rows + self.sums(node)
 
     def folded(self, box: Box, way: str) -> tuple[list, list, list]:
         """Describe what goes into a folded box, and what comes out."""
@@ -320,10 +300,9 @@ class Story:
             self.arrived.setdefault(operand, []).append(array)
         return found
 
-    def sums(self, box: Box) -> list[list]:
+    def sums(self, node: Any) -> list[list]:
         """Show how contributions are added, where one arrives at what has some already."""
         rows = []
-        (node,) = box.nodes
         for operand in dict.fromkeys(node.inputs[slot] for slot in node.plan.slots):
             arrays, count = self.arrived.get(operand, []), self.expected[operand]
             if len(arrays) < 2:
@@ -366,7 +345,7 @@ class Story:
             rows["g"] = self.row("g", about, node, known["g"], True)
         for name, one in zip(operand_names(node), node.inputs, strict=True):
             if is_array(one):
-                origin = heading_of(one) if isinstance(one, Leaf) else f"from {heading_of(one)}"
+                origin = graph.heading(one) if one.plan is None else f"from {graph.heading(one)}"
                 about = f"= {name_of(one)}" if name_of(one) else origin
                 rows[name] = self.row(name, about, one)
             else:
@@ -393,10 +372,16 @@ class Story:
         self, name: str, about: str, one: Any, array: Any = None, gradient: bool = False
     ) -> list:
         """Show an array: its name, what it is, its shape and dtype, its entries."""
-        if array is None:
-            array = self.numbers.values.get(one)
+        array = self.numbers.values.get(one) if array is None else array
         text = "unknown" if array is None else array_text(array)
-        return [name, about, f"{shape_text(one.shape)} {one.dtype}", text, gradient]
+        return [graph.short(name), graph.short(about), f"{shape_text(one.shape)} {one.dtype}", text, gradient]
+
+
+def written(rule: Rule, texts: list[str | None]) -> tuple[list[str], list[str]]:
+    """Return the lines of some formulas, and what the functions in them do."""
+    text = "\n".join(filter(None, texts))
+    notes = [f"{name}: {doc}" for name, doc in explained(rule, text).items()]
+    return [*dict.fromkeys(text.split("\n"))], notes
 
 
 def occurs(name: str, text: str) -> bool:
@@ -414,21 +399,6 @@ def operand_names(node: Any) -> list[str]:
     if node.plan.rule.variadic:
         return [f"arrays[{i}]" for i in range(len(node.inputs))]
     return list(node.plan.rule.operands)
-
-
-def name_of(node: Any) -> str:
-    """Return as much of a name as there is room for, or nothing."""
-    return graph.short(graph.name_of(node))
-
-
-def heading_of(node: Any) -> str:
-    """Name something by what it is."""
-    return graph.heading(node) if node.plan is not None else graph.ROLES[graph.role_of(node)]
-
-
-def called(node: Any) -> str:
-    """Name something, by what it is if it has no name."""
-    return name_of(node) or heading_of(node)
 
 
 def array_text(array: Any) -> str:

@@ -236,7 +236,7 @@ class Wire:
         colour = colour if arrow.gradient else "const border"
         line = segment(length, colour, arrow.gradient, horizontal)
         table = style.table(self.across(line, length) if horizontal else self.down(line, length))
-        name = f"w_{arrow.tail.id}_{arrow.head.id}_{arrow.slot}"
+        name = wire_id(arrow)
         drawing.node(
             name, f"<{table}>", id=name, shape="plain", width="0", height="0", margin="0",
             **{"class": "wire"},
@@ -289,6 +289,11 @@ class Wire:
         left = filled(self.value, half - width - GAP, "", [], self.before)
         right = filled(self.gradient, SIDE, f"↑{SPACE}", self.captions, self.after)
         return [line.join(f'<td width="{half}">{side}</td>' for side in (left, right))]
+
+
+def wire_id(arrow: Arrow) -> str:
+    """Return the id of the node that is drawn for a line."""
+    return arrow.id.replace("e_", "w_", 1)
 
 
 def rows(wires: list[Wire], horizontal: bool) -> dict[int, int]:

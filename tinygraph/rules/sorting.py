@@ -1,8 +1,15 @@
 """Rules for sorting, and for entries chosen by their places along an axis."""
 
+from ..errors import ArgumentError
 from .table import DISTINCT, INTEGER, REAL, Kind, Parameter, Shapes, rule
 
 ORDER = {"axis": Parameter.AXIS, "descending": Parameter.FLAG, "stable": Parameter.FLAG}
+
+
+def check_axis(operands, params):
+    """Refuse to flatten arrays, which the standard does not do here."""
+    if params["axis"] is None:
+        raise ArgumentError("axis=None: say along which axis, or flatten the array first.")
 
 
 def order_of(xp, a, axis, descending, stable=True):
@@ -43,7 +50,7 @@ rule(
         xp, a, axis, descending, stable
     ),
     doc="Return the places of the entries along an axis, in their order.",
-    vjp=None, kind=Kind.OTHER, domain=DISTINCT, parameters=ORDER,
+    vjp=None, kind=Kind.OTHER, domain=DISTINCT, parameters=ORDER, check=check_axis,
 )  # fmt: skip
 rule(
     "sort",
@@ -52,7 +59,7 @@ rule(
     ),
     vjp=back_to_places,
     doc="Return the entries sorted along an axis.",
-    kind=Kind.OTHER, domain=DISTINCT, parameters=ORDER,
+    kind=Kind.OTHER, domain=DISTINCT, parameters=ORDER, check=check_axis,
     convention="sort: entries that tie keep their order",
 )  # fmt: skip
 rule(
@@ -62,7 +69,7 @@ rule(
          None),
     doc="Return the entries at places along an axis, each row with places of its own.",
     kind=Kind.BILINEAR, domain=(REAL, INTEGER), shapes=Shapes.ALONG,
-    parameters={"axis": Parameter.AXIS},
+    parameters={"axis": Parameter.AXIS}, check=check_axis,
 )  # fmt: skip
 rule(
     "add_along_axis",

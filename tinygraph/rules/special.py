@@ -94,11 +94,11 @@ function(
     domain=AWAY,
 )  # fmt: skip
 function("j0", lambda xp, g, a: -g * special(xp).j1(a))
-function("j1", lambda xp, g, a, y: g * (special(xp).j0(a) - halved(xp, a, y)))
+function("j1", lambda xp, g, a, y: g * (special(xp).j0(a) - halved(xp, a, y)), domain=AWAY)
 function("y0", lambda xp, g, a: -g * special(xp).y1(a), domain=AWAY)
 function("y1", lambda xp, g, a, y: g * (special(xp).y0(a) - y / a), domain=AWAY)
 function("i0", lambda xp, g, a: g * special(xp).i1(a))
-function("i1", lambda xp, g, a, y: g * (special(xp).i0(a) - halved(xp, a, y)))
+function("i1", lambda xp, g, a, y: g * (special(xp).i0(a) - halved(xp, a, y)), domain=AWAY)
 function("i0e", lambda xp, g, a, y: g * (special(xp).i1e(a) - y), domain=AWAY)
 function("i1e", lambda xp, g, a, y: g * (special(xp).i0e(a) - y - y / a), domain=AWAY)
 function("k0", lambda xp, g, a: -g * special(xp).k1(a), domain=AWAY)
