@@ -8,6 +8,7 @@ import json
 import re
 from base64 import b64encode
 from collections import Counter
+from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -22,10 +23,11 @@ from tinygraph.tape import Leaf
 
 from . import graph, structure, textbook
 from .engine import with_prefix
-from .graph import OPERATIONS, Arrow, Box, Picture, called, is_array, name_of, several, shape_text
+from .graph import Arrow, Box, Picture, called, is_array, name_of, several, shape_text, short
 from .numbers import Numbers
 from .style import LIGHT, PALETTE
 
+CONJUGATED = "Where numbers are complex, g goes in conjugated, and so comes what it gives."
 MOST = 500  # steps in each direction
 TOLD = 12  # arrays in one step, where there may be any number of them
 
@@ -34,7 +36,7 @@ def write_page(
     picture: Picture, *, style: str | None = None, legend: bool = True, timeout: float | None = None
 ) -> str:
     """Return a picture as an HTML page that steps through it."""
-    count = sum(box.role in OPERATIONS for box in picture.boxes)
+    count = sum(box.role in graph.OPERATIONS for box in picture.boxes)
     if count > MOST:
         raise ArgumentError(
             f"to_html: a page steps through at most {MOST} operations, and this graph has "
@@ -146,7 +148,7 @@ class Story:
         self.expected = Counter(node.inputs[slot] for node, slot in numbers.contributions)
         self.arrived: dict[Any, list] = {}  # what was added up to a gradient so far
 
-        self.forward = [box for box in picture.boxes if box.role in OPERATIONS]
+        self.forward = [box for box in picture.boxes if box.role in graph.OPERATIONS]
         walked: dict[Box, None] = {}
         for node in numbers.gradients:
             if node.plan is not None:
@@ -154,10 +156,8 @@ class Story:
                 walked.pop(box, None)  # a folded one is done with the last of its operations
                 walked[box] = None
         self.backward = list(walked)
-        self.steps = [self.start()]
-        for way, boxes in (("forward", self.forward), ("backward", self.backward)):
-            for k, box in enumerate(boxes, 1):
-                self.steps.append(self.told(way, box) | {"counter": f"{way} {k} of {len(boxes)}"})
+        with numpy.errstate(all="ignore"):
+            self.steps = [self.start(), *self.along("forward"), *self.along("backward")]
         for k, step in enumerate(self.steps):
             step["counter"] = f"step {k} of {len(self.steps) - 1}: {step['counter']}"
         self.times = self.known_from()
@@ -168,35 +168,36 @@ class Story:
         notes = [f"{there} forward, then {back} back." if back else f"{there} forward."]
         if self.numbers.missing:
             notes.append(f"There is no way back: {self.numbers.missing}.")
-        leaves = [box for box in self.picture.boxes if box.nodes and box.role not in OPERATIONS]
-        rows = [
-            self.row(name_of(box.nodes[0]) or graph.ROLES[box.role],
-                     graph.ROLES[box.role] if name_of(box.nodes[0]) else "", box.nodes[0])
-            for box in leaves
-        ]  # fmt: skip
+        rows = []
+        for box in self.picture.boxes:
+            if box.role in ("param", "input", "const"):
+                words = [*filter(None, (name_of(box.nodes[0]), graph.ROLES[box.role])), ""]
+                rows.append(self.row(words[0], words[1], box.nodes[0]))
         return {
             "way": "start", "title": self.picture.title, "counter": "start", "formula": [],
             "notes": notes + more(rows), "rows": rows[:TOLD], "lit": [],
         }  # fmt: skip
 
-    def told(self, way: str, box: Box) -> dict:
-        """Describe one step."""
-        describe = self.applied if way == "forward" else self.pulled
-        formula, notes, rows = (self.folded if box.role == "folded" else describe)(box, way)
-        title = [text for weight, text in box.lines if weight != "mute"]
-        region: Any = box.region
-        while region is not None:
-            title.insert(0, region.name)
-            region = region.parent
-        lines = (
-            arrow
-            for arrow in self.picture.arrows
-            if box in (arrow.tail, arrow.head) and (way == "forward" or arrow.gradient)
-        )
-        return {
-            "way": way, "title": " / ".join(filter(None, title)), "formula": formula,
-            "notes": notes, "rows": rows, "lit": sum(map(line_ids, lines), [box.id]),
-        }  # fmt: skip
+    def along(self, way: str) -> Iterator[dict]:
+        """Describe the steps of one way."""
+        boxes, describe = self.forward, self.applied
+        if way == "backward":
+            boxes, describe = self.backward, self.pulled
+        for k, box in enumerate(boxes, 1):
+            formula, notes, rows = (self.folded if box.role == "folded" else describe)(box, way)
+            title = [text for weight, text in box.lines if weight != "mute"]
+            region: Any = box.region
+            while region is not None:
+                title.insert(0, region.name)
+                region = region.parent
+            lit = [box.id]
+            for arrow in self.picture.arrows:
+                if box in (arrow.tail, arrow.head) and (way == "forward" or arrow.gradient):
+                    lit += line_ids(arrow)
+            yield {
+                "way": way, "title": " / ".join(filter(None, title)), "formula": formula,
+                "notes": notes, "rows": rows, "lit": lit, "counter": f"{way} {k} of {len(boxes)}",
+            }  # fmt: skip
 
     def known_from(self) -> dict[str, tuple]:
         """Return the times at which numbers are known."""
@@ -247,9 +248,7 @@ class Story:
         if rule.convention:
             notes.append(f"Where there is no one derivative: {rule.convention}.")
         if node.plan.transposes and "c" in {one.dtype.kind for one in (node, *node.parents)}:
-            notes.append(
-                "Where numbers are complex, g goes in conjugated, and so comes what it gives."
-            )
+            notes.append(CONJUGATED)
         rows = [
             row for name, row in self.names(node, known).items()
             if name == "g" or occurs(name.partition("[")[0], "\n".join(lines))
@@ -261,11 +260,9 @@ class Story:
                     f"d{names[slot]} is then summed over {graph.axes_text(axes)}, along which "
                     f"{names[slot]} was stretched from {operand.shape}."
                 )
-            name = name_of(operand)
+            end = self.derivative(called(operand))
             if isinstance(operand, Leaf):
-                end = f"{name or 'the leaf'}.grad"
-            else:
-                end = self.derivative(name) if name else graph.heading(operand)
+                end = f"{name_of(operand) or 'the leaf'}.grad"
             rows.append(self.row(f"d{names[slot]}", f"→ {end}", operand, array, True))
         return lines, notes, rows + self.sums(node)
 
@@ -313,8 +310,7 @@ class Story:
             about = several(count, "contribution")
             if len(arrays) < count:
                 about = f"{len(arrays)} of {about} so far"
-            row = self.row(self.derivative(called(operand)), about, operand, arrays[0], True)
-            rows.append([*row[:3], text, True])
+            rows.append(self.row(self.derivative(called(operand)), about, operand, text, True))
         return rows
 
     # ------------------------------------------------------------ names
@@ -329,8 +325,7 @@ class Story:
         if rule.variadic:
             return known | {"arrays": arrays, "shapes": tuple(one.shape for one in arrays)}
         if rule.residual is not None:
-            with numpy.errstate(all="ignore"):
-                known["r"] = rule.residual(numpy, *arrays, **node.params)
+            known["r"] = rule.residual(numpy, *arrays, **node.params)
         for name, one in zip(rule.operands, arrays, strict=True):
             known |= {name: one, f"{name}_shape": numpy.shape(one)}
         return known
@@ -345,16 +340,15 @@ class Story:
             rows["g"] = self.row("g", about, node, known["g"], True)
         for name, one in zip(operand_names(node), node.inputs, strict=True):
             if is_array(one):
-                origin = graph.heading(one) if one.plan is None else f"from {graph.heading(one)}"
-                about = f"= {name_of(one)}" if name_of(one) else origin
-                rows[name] = self.row(name, about, one)
+                word = "= " if one.name else "" if isinstance(one, Leaf) else "from "
+                rows[name] = self.row(name, word + called(one), one)
             else:
                 rows[name] = [name, "a number", "", graph.number(one), False]
-        for name, value in node.params.items():
-            if name in rule.parameters:
-                index = rule.parameters[name] is Parameter.INDEX
-                text = graph.setting(name, Parameter.INDEX, value) if index else str(value)
-                rows[name] = [name, "setting", "", text.replace("-", "−"), False]
+        for name in filter(rule.parameters.__contains__, node.params):
+            value = node.params[name]
+            if rule.parameters[name] is Parameter.INDEX:
+                value = graph.setting(name, Parameter.INDEX, value)
+            rows[name] = [name, "setting", "", str(value).replace("-", "−"), False]
         for name, array in (known or {}).items():
             if name == "shapes":
                 rows[name] = [name, "of the arrays", "", str(array)[1:-1], False]
@@ -371,10 +365,10 @@ class Story:
     def row(
         self, name: str, about: str, one: Any, array: Any = None, gradient: bool = False
     ) -> list:
-        """Show an array: its name, what it is, its shape and dtype, its entries."""
-        array = self.numbers.values.get(one) if array is None else array
-        text = "unknown" if array is None else array_text(array)
-        return [graph.short(name), graph.short(about), f"{shape_text(one.shape)} {one.dtype}", text, gradient]
+        """Show an array: its name, what it is, its shape and dtype, its entries or a text."""
+        array = self.numbers.values.get(one, "unknown") if array is None else array
+        text = array if isinstance(array, str) else array_text(array)
+        return [short(name), short(about), f"{shape_text(one.shape)} {one.dtype}", text, gradient]
 
 
 def written(rule: Rule, texts: list[str | None]) -> tuple[list[str], list[str]]:

@@ -72,6 +72,8 @@ class Step:
         function = getattr(namespace, self.rule)
         if RULES[self.rule].variadic:
             return function(operands, **self.params)
+        if self.rule == "astype":  # which takes its parameter by place alone
+            return function(*operands, *self.params.values())
         return function(*operands, **self.params)
 
     def __str__(self) -> str:
@@ -82,7 +84,10 @@ class Step:
             return f"{self.target} = {operands[0]}[{literal(self.params['index'])}]"
         if RULES[self.rule].variadic:
             operands = [f"[{', '.join(operands)}]"]
-        settings = [f"{name}={literal(value)}" for name, value in self.params.items()]
+        settings = [
+            literal(value) if self.rule == "astype" else f"{name}={literal(value)}"
+            for name, value in self.params.items()
+        ]
         return f"{self.target} = tg.{self.rule}({', '.join(operands + settings)})"
 
 
