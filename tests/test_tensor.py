@@ -283,6 +283,13 @@ def test_of_values_set_at_one_place_only_the_last_gets_a_gradient():
     assert values(v.grad) == [0.0, 5.0, 7.0]
 
 
+def test_a_slice_of_a_number_adds_to_another_gradient():
+    x = tg.tensor(2.0, requires_grad=True)
+    y = x * 1.0
+    (y[()] + y * y).backward()
+    assert x.grad.item() == 5
+
+
 def test_many_slices_of_one_array_add_into_one_array(monkeypatch):
     made = []
     zeros = np.zeros

@@ -49,7 +49,7 @@ class Scattered:
         return other + self.dense() if isinstance(other, Scattered) else other + self
 
     def __radd__(self, other):
-        return self.add_into(other.copy())
+        return self.add_into(self.xp.array(other))  # which may be a NumPy scalar
 
 
 def scattered(xp, values, index, shape):
