@@ -60,11 +60,10 @@ def floating(x: Any) -> Tensor:
     return x if x.dtype.kind in "fc" else xp.astype(x, numpy.float64)
 
 
-def root(x: Tensor, power: Any = None) -> Tensor:
-    """Return a root, by default the square root, whose gradient at 0 is 0."""
+def root(x: Tensor) -> Tensor:
+    """Return the square root, whose gradient at 0 is 0."""
     zero = x == 0
-    safe = xp.where(zero, 1.0, x)
-    return xp.where(zero, 0.0, xp.sqrt(safe) if power is None else safe**power)
+    return xp.where(zero, 0.0, xp.sqrt(xp.where(zero, 1.0, x)))
 
 
 def squares(x: Tensor) -> Tensor:
@@ -72,59 +71,22 @@ def squares(x: Tensor) -> Tensor:
     return xp.real(xp.conj(x) * x) if x.dtype.kind == "c" else x * x
 
 
-def of_vectors(x: Tensor, ord: Any, axis: int) -> Tensor:
-    """Return the norm of the vectors along an axis."""
-    size = xp.abs(x)
-    if isinstance(ord, str):
-        raise ArgumentError(f"norm: ord={ord!r} is for matrices; a vector's is a number.")
-    if ord in (None, 2):
-        return root(xp.sum(squares(x), axis=axis))
-    if ord == 0:
-        return xp.sum(xp.astype(x != 0, size.dtype), axis=axis)
-    if ord == 1 or (ord == inf and not x.shape[axis]):
-        return xp.sum(size, axis=axis)
-    if ord in (inf, -inf):
-        return (xp.max if ord > 0 else xp.min)(size, axis=axis)
-    zero = size == 0
-    powers = xp.where(zero, 0.0 if ord > 0 else inf, xp.where(zero, 1.0, size) ** ord)
-    return root(xp.sum(powers, axis=axis), numpy.reciprocal(ord, dtype=size.dtype).item())
-
-
-def of_matrices(x: Tensor, ord: Any) -> Tensor:
-    """Return the norm of the matrices of the last two axes."""
+def of_matrices(x: Tensor, ord: Any, axes: tuple[int, ...]) -> Tensor:
+    """Return the norm of the matrices of two axes."""
+    rows, columns = (axis % x.ndim for axis in axes)
     if ord in (None, "fro", "f"):
-        return root(xp.sum(squares(x), axis=(-2, -1)))
-    empty = 0 in x.shape[-2:]
-    if ord == "nuc":
-        return xp.sum(get("svdvals")(x), axis=-1)
-    if ord in (2, -2):
-        size = get("svdvals")(x)
-    elif ord in (1, -1, inf, -inf):
-        size = xp.sum(xp.abs(x), axis=-2 if ord in (1, -1) else -1)
+        return root(xp.sum(squares(x), axis=(rows, columns)))
+    if ord in (2, -2, "nuc"):
+        size, axis = get("svdvals")(xp.moveaxis(x, (rows, columns), (-2, -1))), -1
+    elif ord in (1, -1):
+        size, axis = xp.sum(xp.abs(x), axis=rows), columns - (columns > rows)
+    elif ord in (inf, -inf):
+        size, axis = xp.sum(xp.abs(x), axis=columns), rows - (rows > columns)
     else:
         raise ArgumentError(f'norm: ord={ord!r} is not 1, 2, inf, their negatives, "fro" or "nuc".')
-    if empty and ord > 0:
-        return xp.sum(size, axis=-1)
-    return (xp.max if ord > 0 else xp.min)(size, axis=-1)
-
-
-def kept(y: Tensor, shape: tuple, axes: Any, keepdims: bool) -> Tensor:
-    """Give a norm the axes back that it was taken over, with length 1, if they are to be kept."""
-    over = [axis % len(shape) for axis in axes]
-    return y.reshape([1 if i in over else n for i, n in enumerate(shape)]) if keepdims else y
-
-
-def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
-    """Return the norm over an axis, several axes (a tuple), or all; its gradient at 0 is 0."""
-    x = floating(x)
-    axes = tuple(range(x.ndim)) if axis is None else xp.shape_of(axis)
-    moved, axis = x, axes[0] if len(axes) == 1 else 0
-    if len(axes) != 1:
-        over = [one % x.ndim for one in axes]
-        rest = [i for i in range(x.ndim) if i not in over]
-        moved = xp.permute_dims(x, (*over, *rest))
-        moved = moved.reshape(prod(x.shape[i] for i in over), *(x.shape[i] for i in rest))
-    return kept(of_vectors(moved, ord, axis), x.shape, axes, keepdims)
+    if ord == "nuc" or (ord > 0 and not size.shape[axis]):
+        return xp.sum(size, axis=axis)
+    return (xp.max if ord > 0 else xp.min)(size, axis=axis)
 
 
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
@@ -139,14 +101,16 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     if axis is None and (ord is None or (ord, x.ndim) in (("fro", 2), ("f", 2), (2, 1))):
         flat = x.reshape(-1)
         parts = (xp.real(flat), xp.imag(flat)) if x.dtype.kind == "c" else (flat,)
-        y = root(sum((one @ one for one in parts[1:]), start=parts[0] @ parts[0]))
+        first, *second = (vecdot(one, one) for one in parts)
+        y = root(sum(second, start=first))
     elif len(axes) == 1:
-        y = of_vectors(x, ord, axes[0])
+        return get("vector_norm")(x, axis=axes[0], keepdims=keepdims, ord=2 if ord is None else ord)
     elif len(axes) == 2:
-        y = of_matrices(xp.moveaxis(x, axes, (-2, -1)), ord)
+        y = of_matrices(x, ord, axes)
     else:
         raise ShapeError(f"linalg.norm: {len(axes)} axes; name one or two of shape {x.shape}.")
-    return kept(y, x.shape, axes, keepdims)
+    over = [axis % x.ndim for axis in axes]
+    return y.reshape([1 if i in over else n for i, n in enumerate(x.shape)]) if keepdims else y
 
 
 def cond(x: Any, p: Any = None) -> Tensor:
@@ -158,7 +122,9 @@ def cond(x: Any, p: Any = None) -> Tensor:
         with numpy.errstate(divide="ignore", invalid="ignore"):
             y = last / first if p == -2 else first / last
     else:
-        y = norm(x, p, (-2, -1)) * norm(get("inv")(x), p, (-2, -1))
+        inverse = get("inv")(xp.astype(x, numpy.result_type(x.dtype, numpy.float64)))
+        y = norm(x, p, (-2, -1))
+        y = xp.astype(y * norm(inverse, p, (-2, -1)), y.dtype)
     wrong = xp.isnan(y) & ~xp.any(xp.isnan(x), axis=(-2, -1))
     return xp.where(wrong, inf, y)
 

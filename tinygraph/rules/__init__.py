@@ -15,6 +15,6 @@ from . import (
 from .table import RULES, Domain, Kind, Parameter, Rule, Shapes, rule
 
 __all__ = [
-    "RULES", "Domain", "Kind", "Parameter", "Rule", "Shapes", "beyond", "elementwise", "fft", "indexing",
-    "linalg", "manipulation", "nn", "reductions", "rule", "sorting", "special",
+    "RULES", "Domain", "Kind", "Parameter", "Rule", "Shapes", "beyond", "elementwise", "fft",
+    "indexing", "linalg", "manipulation", "nn", "reductions", "rule", "sorting", "special",
 ]  # fmt: skip

@@ -9,9 +9,11 @@ from functools import partial
 import numpy
 
 from ..errors import ArgumentError, LinAlgError, MissingDependencyError
+from .elementwise import abs_vjp
 from .indexing import scattered
 from .manipulation import undo_permutation
-from .table import HERMITIAN, MATRIX, REAL, Kind, Parameter, Shapes, rule
+from .reductions import extremum, restore
+from .table import HERMITIAN, MATRIX, REAL, Domain, Kind, Parameter, Shapes, rule
 
 BILINEAR = Kind.BILINEAR
 OTHER = Kind.OTHER
@@ -219,6 +221,33 @@ rule(
     doc="Return a diagonal of each matrix.",
     kind=Kind.LINEAR, domain=REAL, shapes=Shapes.MATRIX, view=True,
     parameters={"offset": Parameter.DIAGONAL},
+)  # fmt: skip
+
+
+def vector_norm_vjp(xp, g, a, y, axis, keepdims, ord):
+    """Return g·sign(a)·(|a| / y)ᵖ⁻¹, 0 where a is 0."""
+    size = xp.abs(a)
+    if ord in (numpy.inf, -numpy.inf):
+        return abs_vjp(xp, extremum(xp, g, size, y, axis, keepdims), a, size)
+    y, g = (restore(xp, one, a.shape, axis, keepdims) for one in (y, g))
+    y = xp.where(y == 0, 1.0, y)
+    if ord == 2:
+        return g * (conj(xp, a) / y)
+    zero = size == 0
+    slope = 0.0 if ord == 0 else (xp.where(zero, 1.0, size) / y) ** (ord - 1)
+    return abs_vjp(xp, g * xp.where(zero, 0.0, slope), a, size)
+
+
+rule(
+    "linalg.vector_norm",
+    lambda xp, a, /, *, axis=None, keepdims=False, ord=2: xp.linalg.vector_norm(
+        a, axis=axis, keepdims=keepdims, ord=ord
+    ),
+    vjp=vector_norm_vjp,
+    doc="Return the norm over an axis, several axes (a tuple), or all of them.",
+    kind=OTHER, domain=Domain(low=0.0, distinct=True), shapes=Shapes.NONEMPTY,
+    parameters={"axis": Parameter.AXES, "keepdims": Parameter.FLAG, "ord": Parameter.ORDER},
+    convention="vector_norm at 0 gives 0",
 )  # fmt: skip
 
 # ---------------------------------------------------------------- inverses and determinants

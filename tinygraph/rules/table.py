@@ -66,6 +66,7 @@ class Parameter(enum.Enum):
     WINDOW = "size, stride, dilation, zeros before and zeros after, for each of the last axes"
     LENGTHS = "lengths of the last axes"
     FLAG = "True or False"
+    ORDER = "the order of a norm: 2, another number, inf or −inf"
     DIAGONAL = "which diagonal: 0 is the main one, 1 the one above it"
     BASIS = 'whether vectors are completed to a basis: True or "complete"'
     CUTOFF = "which singular values count as 0, beside the largest one; None for rounding errors"

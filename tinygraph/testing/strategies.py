@@ -234,13 +234,15 @@ def parameter(draw: Callable, means: Parameter, rule: Rule, shape: tuple[int, ..
             return draw(indices(shape))
         case Parameter.DIAGONAL:
             return draw(st.integers(min(0, 1 - shape[-2]), max(0, shape[-1] - 1)))
+        case Parameter.ORDER:
+            return draw(st.sampled_from([2, 1, 1.5, 3, -1, math.inf, -math.inf]))
         case Parameter.BASIS:
             complete = draw(st.booleans()) and shape[-2] == shape[-1]
             return ("complete" if complete else "reduced") if "mode" in rule.defaults else complete
         case Parameter.CUTOFF:
             return draw(st.sampled_from([None, 1e-3]))
         case Parameter.POINTS:
-            return draw(st.sampled_from([None, 1, 2, 3, 4, 5]))
+            return draw(st.sampled_from([1, 2, 3, 4, 5] + [None] * (min(shape, default=0) > 1)))
         case Parameter.NORM:
             return draw(st.sampled_from(["backward", "ortho", "forward"]))
     raise TypeError(f"{rule.name}: no strategy for a parameter that is {means.value}")

@@ -1,0 +1,67 @@
+"""Rules for discrete Fourier transforms; those over several axes are made of these.
+
+A transform is linear, and its matrix symmetric: the transposed function transforms too.
+"""
+
+from .table import REAL, Kind, Parameter, Shapes, rule
+
+SWAPPED = {"backward": "forward", None: "forward", "forward": "backward", "ortho": "ortho"}
+
+
+def fitted(xp, a, length, axis):
+    """Cut an axis off at a length, or fill it up with zeros."""
+    shape, axis = list(a.shape), axis % a.ndim
+    if shape[axis] > length:
+        return a[(slice(None),) * axis + (slice(length),)]
+    if shape[axis] == length:
+        return a
+    shape[axis] = length - shape[axis]
+    return xp.concat([a, xp.zeros(tuple(shape), dtype=a.dtype)], axis=axis)
+
+
+def rfft_vjp(xp, g, a_shape, n, axis, norm):
+    """Transform g, with zeros for the frequencies that were left out."""
+    points = a_shape[axis] if n is None else n
+    pulled = xp.fft.fft(g, n=points, axis=axis, norm=norm)
+    return fitted(xp, xp.real(pulled), a_shape[axis], axis)
+
+
+def irfft_vjp(xp, g, a_shape, axis, norm):
+    """Transform g; all frequencies count twice but those that are their own conjugates."""
+    points, after = g.shape[axis], g.ndim - axis % g.ndim - 1
+    pulled = xp.conj(xp.fft.rfft(g, axis=axis, norm=SWAPPED[norm]))
+    k = xp.reshape(xp.arange(points // 2 + 1), (points // 2 + 1, *(1,) * after))
+    pulled = xp.where((k == 0) | (2 * k == points), pulled, 2.0 * pulled)
+    return fitted(xp, pulled, a_shape[axis], axis)
+
+
+def transform(name, vjp, returned):
+    """Enter a transform over one axis."""
+    rule(
+        f"fft.{name}",
+        lambda xp, a, /, *, n=None, axis=-1, norm="backward": getattr(xp.fft, name)(
+            a, n=n, axis=axis, norm=norm
+        ),
+        vjp=vjp,
+        doc=f"Return {returned}.\n\nThe axis is cut off or filled up with zeros to n points.",
+        kind=Kind.LINEAR, domain=REAL, shapes=Shapes.NONEMPTY,
+        parameters={"n": Parameter.POINTS, "axis": Parameter.AXIS, "norm": Parameter.NORM},
+    )  # fmt: skip
+
+
+transform(
+    "fft",
+    lambda xp, g, a_shape, axis, norm: fitted(
+        xp, xp.fft.fft(g, axis=axis, norm=norm), a_shape[axis], axis
+    ),
+    "the discrete Fourier transform over an axis",
+)
+transform(
+    "ifft",
+    lambda xp, g, a_shape, axis, norm: fitted(
+        xp, xp.fft.ifft(g, axis=axis, norm=norm), a_shape[axis], axis
+    ),
+    "the inverse of the discrete Fourier transform over an axis",
+)
+transform("rfft", rfft_vjp, "the first half of the transform of real numbers over an axis")
+transform("irfft", irfft_vjp, "the real numbers that a half of a transform over an axis is of")
