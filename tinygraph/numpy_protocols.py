@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy
 
-from . import namespace
+from . import fft, linalg, namespace
 from .errors import DTypeError
 from .numpy_functions import FUNCTIONS as COMPOSED
 from .numpy_functions import UFUNCS as COMPOSED_UFUNCS
@@ -55,6 +55,14 @@ for _name, _rule in RULES.items():
 # Those that take other arguments, or have no rule of their own.
 FUNCTIONS |= {
     numpy.astype: lambda ours, a, dtype: namespace.astype(a, dtype),
+    numpy.linalg.pinv: lambda ours, a, rcond=None, *, rtol=1e-15: namespace.public("linalg.pinv")(
+        a, rtol=rtol if rcond is None else rcond
+    ),
+    numpy.linalg.svd: lambda ours, a, full_matrices=True, compute_uv=True: (
+        namespace.public("linalg.svd")(a, full_matrices=full_matrices)
+        if compute_uv
+        else namespace.public("linalg.svdvals")(a)
+    ),
     numpy.copy: lambda ours, a: a.copy(),
     numpy.matrix_transpose: lambda ours, a: a.mT,
     numpy.ravel: lambda ours, a: a.ravel(),
@@ -65,6 +73,10 @@ FUNCTIONS |= {
     ),
 }
 
+for _module, _theirs in ((fft, numpy.fft), (linalg, numpy.linalg)):
+    for _name, _ours in list(vars(_module).items()):
+        if callable(getattr(_theirs, _name, None)):
+            FUNCTIONS.setdefault(getattr(_theirs, _name), partial(called, _ours))
 for _name, _ours in COMPOSED.items():
     FUNCTIONS.setdefault(attrgetter(_name)(numpy), partial(called, _ours))
 
