@@ -11,9 +11,11 @@ import numpy
 
 from . import fft, linalg, namespace
 from .errors import DTypeError
+from .namespace import public
 from .numpy_functions import FUNCTIONS as COMPOSED
 from .numpy_functions import UFUNCS as COMPOSED_UFUNCS
 from .rules import RULES, Rule
+from .standard import values
 from .tape import MODES
 from .tensor import Tensor
 
@@ -32,7 +34,7 @@ def adapted(rule: Rule) -> Callable:
                 f"{name_of(ours)} of a Tensor takes no argument {', '.join(sorted(strange))}. "
                 "Use .numpy() for values without a gradient."
             )
-        return namespace.public(rule.name)(*operands, **given)
+        return public(rule.name)(*operands, **given)
 
     return call
 
@@ -40,6 +42,14 @@ def adapted(rule: Rule) -> Callable:
 def called(function: Callable, ours: Any, *args: Any, **options: Any) -> Any:
     """Call one of our functions, without saying in whose place."""
     return function(*args, **options)
+
+
+def as_real(a: Any, several: tuple) -> tuple:
+    """Return eigenvalues and eigenvectors as NumPy does: real, if all eigenvalues are."""
+    if a.dtype.kind == "c" or numpy.imag(values("linalg.eig", several[0])).any():
+        return several
+    real = map(namespace.real, several)
+    return several._make(real) if hasattr(several, "_make") else tuple(real)
 
 
 UFUNCS: dict[Any, str] = {}  # the names of the functions that take their place
@@ -55,13 +65,15 @@ for _name, _rule in RULES.items():
 # Those that take other arguments, or have no rule of their own.
 FUNCTIONS |= {
     numpy.astype: lambda ours, a, dtype: namespace.astype(a, dtype),
-    numpy.linalg.pinv: lambda ours, a, rcond=None, *, rtol=1e-15: namespace.public("linalg.pinv")(
+    numpy.linalg.eig: lambda ours, a: as_real(a, public("linalg.eig")(a)),
+    numpy.linalg.eigvals: lambda ours, a: as_real(a, (public("linalg.eigvals")(a),))[0],
+    numpy.linalg.pinv: lambda ours, a, rcond=None, *, rtol=1e-15: public("linalg.pinv")(
         a, rtol=rtol if rcond is None else rcond
     ),
     numpy.linalg.svd: lambda ours, a, full_matrices=True, compute_uv=True: (
-        namespace.public("linalg.svd")(a, full_matrices=full_matrices)
+        public("linalg.svd")(a, full_matrices=full_matrices)
         if compute_uv
-        else namespace.public("linalg.svdvals")(a)
+        else public("linalg.svdvals")(a)
     ),
     numpy.copy: lambda ours, a: a.copy(),
     numpy.matrix_transpose: lambda ours, a: a.mT,
@@ -122,7 +134,7 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: 
         a, b = map(namespace.asarray, inputs)
         return array_ufunc(self, ufunc, "__call__", a.reshape(*a.shape, *(1,) * b.ndim), b)
     if (ufunc.__name__, method) in METHODS and options.keys() <= {"axis", "keepdims"}:
-        reduction = namespace.public(METHODS[ufunc.__name__, method])
+        reduction = public(METHODS[ufunc.__name__, method])
         return reduction(inputs[0], axis=options.pop("axis", 0), **options)
     if method != "__call__" or options or function is None:
         what = name_of(ufunc) + ("" if method == "__call__" else f".{method}")
@@ -131,7 +143,7 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: 
             f"{what}{given} has no rule for a Tensor. Use .numpy() for values without a gradient."
         )
     if out is None:
-        return (namespace.public(function) if isinstance(function, str) else function)(*inputs)
+        return (public(function) if isinstance(function, str) else function)(*inputs)
     if any(isinstance(one, Tensor) for one in out):
         raise DTypeError(f"{name_of(ufunc)}: out= a Tensor; its values cannot change in place.")
     if MODES.get().recording and any(isinstance(x, Tensor) and x.requires_grad for x in inputs):

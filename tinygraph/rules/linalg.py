@@ -519,17 +519,24 @@ def eig_vjp(xp, g, y):
     return conj(xp, xp.linalg.solve(adj, inner @ adj))
 
 
+def complex_(xp, a):
+    """Return numbers as complex ones: whether all are real is found only while computing."""
+    return xp.astype(a, xp.result_type(a.dtype, xp.complex64))
+
+
 rule(
     "linalg.eig",
+    lambda xp, a, /: tuple(complex_(xp, one) for one in xp.linalg.eig(a)),
     vjp=eig_vjp,
-    doc="Return the eigenvalues of square matrices and eigenvectors of length 1.\n\n"
+    doc="Return the complex eigenvalues of square matrices and eigenvectors of length 1.\n\n"
     f"The gradient {PHASE}; repeated eigenvalues have none.",
     kind=OTHER, domain=MATRIX, shapes=Shapes.SQUARE, outputs=("eigenvalues", "eigenvectors"),
 )  # fmt: skip
 rule(
     "linalg.eigvals",
+    lambda xp, a, /: complex_(xp, xp.linalg.eigvals(a)),
     vjp=lambda xp, g, a: eig_vjp(xp, (g, None), xp.linalg.eig(a)),
-    doc="Return the eigenvalues of square matrices; only simple ones have a gradient.",
+    doc="Return the complex eigenvalues of square matrices; only simple ones have a gradient.",
     kind=OTHER, domain=MATRIX, shapes=Shapes.SQUARE,
 )  # fmt: skip
 
