@@ -232,7 +232,7 @@ def from_dlpack(x, /, *, device=None, copy=None):
 
 
 @public
-def astype(x, dtype, /, *, copy=True, device=None):
+def astype(x, /, dtype, *, copy=True, device=None):
     """Return the values in another dtype; without a copy, if none is needed and copy is False."""
     x = namespace.asarray(x, device=device)
     if not copy and x.dtype == dtype:

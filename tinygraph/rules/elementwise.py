@@ -223,7 +223,7 @@ rule(
          lambda xp, g, a, b: -g * xp.floor_divide(a, b)),
     doc="Return what is left of a after taking off b a whole number of times; it has b's sign.",
     # Between 1 and 2 times b, to stay between two jumps.
-    kind=ELEMENTWISE, domain=(Domain(4.0, 5.0), Domain(2.5, 4.0)), symbol="mod",
+    kind=ELEMENTWISE, domain=(Domain(4.0, 5.0), Domain(2.5, 4.0)), symbol="%",
 )  # fmt: skip
 rule(
     "copysign",

@@ -11,7 +11,9 @@ TYPED = {"axis": Parameter.AXES, "dtype": Parameter.DTYPE, "keepdims": Parameter
 CUMULATIVE = {
     "axis": Parameter.ONLY_AXIS, "dtype": Parameter.DTYPE, "include_initial": Parameter.FLAG,
 }  # fmt: skip
-DEVIATION = REDUCTION | {"correction": Parameter.CORRECTION}
+DEVIATION = {
+    "axis": Parameter.AXES, "correction": Parameter.CORRECTION, "keepdims": Parameter.FLAG,
+}  # fmt: skip
 
 
 def sum_to(xp, gradient, shape):
@@ -77,7 +79,7 @@ def shifted(xp, a, by, filling):
 
 def running_product_vjp(xp, g, a, axis, include_initial):
     """Return the sum of g times all other factors; nothing is divided by, so zeros do no harm."""
-    axis = (axis or 0) % max(1, a.ndim)
+    axis = axis or 0
     last = xp.moveaxis(xp.reshape(a, a.shape or (1,)), axis, -1)
     total = xp.moveaxis(g, axis, -1)[..., int(include_initial) :]
     before = xp.cumulative_prod(shifted(xp, last, 1, 1.0), axis=-1)
