@@ -40,10 +40,10 @@ def indices_of(
     name: str, what: str, indices: Any, count: int | None, ignored: int | None = None
 ) -> Tensor:
     """Read indices, which lie below a count unless they are ignored."""
-    indices = values = xp.asarray(indices)
-    while isinstance(values, Wrapped):  # look at all examples of a map at once
-        values = values._inside.parts[0]
-    values = values.numpy()
+    indices = whole = xp.asarray(indices)
+    while isinstance(whole, Wrapped):  # look at all examples of a map at once
+        whole = whole._inside.parts[0]
+    values = whole.numpy()
     if values.dtype.kind not in "iu":
         raise DTypeError(
             f"{name}: {what} holds class indices, which are integers, not {values.dtype}."

@@ -281,7 +281,7 @@ def overlap_add(xp, a, /, window, lengths):
         return xp.nn.overlap_add(a, window, lengths)
     count = len(window)
     total = xp.zeros(a.shape[: a.ndim - 2 * count] + surrounded(lengths, window), dtype=a.dtype)
-    for place in xp.ndindex(*[size for size, *_ in window]):
+    for place in xp.ndindex(a.shape[a.ndim - 2 * count : a.ndim - count]):
         shown = [
             slice(at * dilation, at * dilation + stride * n, stride)
             for at, n, (_, stride, dilation, *_) in zip(
