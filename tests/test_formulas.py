@@ -67,10 +67,8 @@ def computed(rule, text, known):
     """Run the text of a formula and return what its last line makes."""
     scope = {**vars(builtins), **vars(np)}
     scope |= {"concat": np.concatenate}
-    for name in ("argsort", "sort"):
-        scope[name] = lambda a, axis, stable=None, of=getattr(np, name): of(
-            a, axis=axis, stable=stable
-        )
+    scope["sort"] = lambda a, axis, stable: np.sort(a, axis=axis, stable=stable)
+    scope["argsort"] = lambda a, axis, stable=True: np.argsort(a, axis=axis, stable=stable)
     for name, one in RULES.items():
         if {"keepdims", "include_initial"} & {*one.parameters} and hasattr(np, name):
             scope[name] = reduced(name)

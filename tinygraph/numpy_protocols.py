@@ -44,6 +44,16 @@ def called(function: Callable, ours: Any, *args: Any, **options: Any) -> Any:
     return function(*args, **options)
 
 
+def as_ours(ours: Any, *args: Any, **options: Any) -> Any:
+    """Call our function of the same name, which takes NumPy's arguments."""
+    return public(ours.__name__)(*args, **options)
+
+
+def deviation(ours: Any, a: Any, axis: Any = None, *, ddof: float = 0, **options: Any) -> Tensor:
+    """Return the standard deviation or the variance."""
+    return public(ours.__name__)(a, axis=axis, **{"correction": ddof, **options})
+
+
 def as_real(a: Any, several: tuple) -> tuple:
     """Return eigenvalues and eigenvectors as NumPy does: real, if all eigenvalues are."""
     if a.dtype.kind == "c" or numpy.imag(values("linalg.eig", several[0])).any():
@@ -75,9 +85,23 @@ FUNCTIONS |= {
         if compute_uv
         else public("linalg.svdvals")(a)
     ),
+    numpy.clip: lambda ours, a, a_min=None, a_max=None, *, min=None, max=None: namespace.clip(
+        a, a_min if min is None else min, a_max if max is None else max
+    ),
     numpy.copy: lambda ours, a: a.copy(),
+    numpy.diff: lambda ours, a, n=1, axis=-1, prepend=None, append=None: namespace.diff(
+        a, axis=axis, n=n, prepend=prepend, append=append
+    ),
     numpy.matrix_transpose: lambda ours, a: a.mT,
     numpy.ravel: lambda ours, a: a.ravel(),
+    numpy.round: lambda ours, a, decimals=0: (
+        namespace.asarray(numpy.round(values("round", a), decimals))
+        if decimals
+        else namespace.round(a)
+    ),
+    numpy.sort: lambda ours, a, axis=-1, *, stable=True: public("sort")(
+        a.ravel() if axis is None else a, axis=-1 if axis is None else axis, stable=stable
+    ),
     numpy.squeeze: lambda ours, a, axis=None: a.squeeze(axis),
     numpy.swapaxes: lambda ours, a, axis1, axis2: a.swapaxes(axis1, axis2),
     numpy.transpose: lambda ours, a, axes=None: (
@@ -89,6 +113,14 @@ for _module, _theirs in ((fft, numpy.fft), (linalg, numpy.linalg)):
     for _name, _ours in list(vars(_module).items()):
         if callable(getattr(_theirs, _name, None)):
             FUNCTIONS.setdefault(getattr(_theirs, _name), partial(called, _ours))
+for _name in ("std", "var"):
+    FUNCTIONS[getattr(numpy, _name)] = deviation
+for _name in (
+    "can_cast", "empty_like", "full_like", "isin", "nonzero", "ones_like", "result_type",
+    "searchsorted", "unique_all", "unique_counts", "unique_inverse", "unstack", "zeros_like",
+):  # fmt: skip
+    FUNCTIONS[getattr(numpy, _name)] = as_ours
+
 for _name, _ours in COMPOSED.items():
     FUNCTIONS.setdefault(attrgetter(_name)(numpy), partial(called, _ours))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 
-from . import conversions, namespace
+from . import conversions, namespace, sparse
 from .errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from .rules import RULES
 from .tensor import MISTAKES, Tensor, Wrapped, apply, array_of, wrap
@@ -230,6 +230,8 @@ def from_dlpack(x, /, *, device=None, copy=None):
 
 # ---------------------------------------------------------------- other entries of the table
 
+public(sparse.matmul)
+
 
 @public
 def astype(x, /, dtype, *, copy=True, device=None):
@@ -309,7 +311,12 @@ def diff(x, /, *, axis=-1, n=1, prepend=None, append=None):
     """Return the differences of neighbours along an axis, n times over."""
     x = namespace.asarray(x)
     axis = axis_of("diff", axis, x.ndim)
-    parts = [one for one in (prepend, x, append) if one is not None]
+    edge = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    parts = [
+        namespace.broadcast_to(one, edge) if numpy.ndim(one) == 0 else one
+        for one in (prepend, x, append)
+        if one is not None
+    ]
     x = namespace.concat(parts, axis=axis) if len(parts) > 1 else x
     subtract = namespace.not_equal if x.dtype.kind == "b" else namespace.subtract
     for _ in range(n):
