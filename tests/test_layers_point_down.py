@@ -20,6 +20,7 @@ LAYERS = [
     "tinygraph.tensor",
     "tinygraph.conversions",
     "tinygraph.namespace",
+    "tinygraph.sparse",
     "tinygraph.standard",
     "tinygraph.fft",
     "tinygraph.linalg",

@@ -161,7 +161,7 @@ Tensor.__dlpack_device__ = dlpack_device  # type: ignore[attr-defined]
 for _name in ("sum", "mean", "max", "min", "argmax", "argmin"):
     setattr(Tensor, _name, reduction(RULES[_name]))
 for _name in (
-    "all", "any", "argsort", "clip", "conj", "cumprod", "cumsum", "diagonal", "dot", "nonzero",
-    "prod", "repeat", "round", "std", "take", "trace", "var",
+    "all", "any", "argsort", "clip", "conj", "conjugate", "cumprod", "cumsum", "diagonal", "dot",
+    "nonzero", "prod", "repeat", "round", "std", "take", "trace", "var",
 ):  # fmt: skip
     setattr(Tensor, _name, numpys(_name))

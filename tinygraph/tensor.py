@@ -535,12 +535,13 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         """Answer `numpy.asarray` where no gradient can be lost by it."""
-        if self.requires_grad and MODES.get().recording:
+        values = self.numpy()
+        if isinstance(self, Wrapped) or (self.requires_grad and MODES.get().recording):
             raise DTypeError(
                 f"numpy.asarray of {self._label()} would lose its gradient. Use .numpy() for the "
-                "values, tg.stack for a list of Tensors, or do it under tg.no_grad()."
+                "values, tg.stack for a list of Tensors, tg.matmul(A, x) for A @ x with a sparse A."
             )
-        return self.numpy() if dtype is None else self._data.astype(dtype)
+        return values if dtype is None else values.astype(dtype)
 
     def __len__(self) -> int:
         if not self.ndim:
