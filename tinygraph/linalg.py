@@ -140,10 +140,10 @@ def multi_dot(arrays: Any) -> Tensor:
     arrays = [xp.asarray(one) for one in arrays]
     if len(arrays) < 2:
         raise ArgumentError("linalg.multi_dot: there is nothing to multiply; give two or more.")
-    lengths = [1 if arrays[0].ndim == 1 else arrays[0].shape[0]]
-    lengths += [one.shape[0] if one.ndim == 1 else one.shape[-1] for one in arrays[:-1]]
-    lengths = [*lengths[:1], *(one.shape[0] for one in arrays[1:])]
-    lengths.append(1 if arrays[-1].ndim == 1 else arrays[-1].shape[-1])
+    row, column = arrays[0].ndim == 1, arrays[-1].ndim == 1
+    arrays[0] = arrays[0][None] if row else arrays[0]
+    arrays[-1] = arrays[-1][:, None] if column else arrays[-1]
+    lengths = [one.shape[0] for one in arrays] + [arrays[-1].shape[1]]
 
     @cache
     def cheapest(i: int, j: int) -> tuple[int, int]:
@@ -160,9 +160,10 @@ def multi_dot(arrays: Any) -> Tensor:
         if i == j:
             return arrays[i]
         k = cheapest(i, j)[1]
-        return product(i, k) @ product(k + 1, j)
+        return tensordot(product(i, k), product(k + 1, j), axes=1)
 
-    return product(0, len(arrays) - 1)
+    y = product(0, len(arrays) - 1)
+    return y.squeeze((0,) * row + (1,) * column)
 
 
 def tensorinv(a: Any, ind: int = 2) -> Tensor:

@@ -102,6 +102,8 @@ def chapter(prefix: str, module: dict[str, Any]) -> tuple[Callable, Callable]:
     """
 
     def get(name: str) -> Any:
+        if name in module:
+            return module[name]
         if not prefix and name in (others := standard().NAMES):
             found = others[name]
         elif prefix + name in RULES:

@@ -230,9 +230,9 @@ def vector_norm_vjp(xp, g, a, y, axis, keepdims, ord):
     if ord in (numpy.inf, -numpy.inf):
         return abs_vjp(xp, extremum(xp, g, size, y, axis, keepdims), a, size)
     y, g = (restore(xp, one, a.shape, axis, keepdims) for one in (y, g))
-    y = xp.where(y == 0, 1.0, y)
+    zero, y = y == 0, xp.where(y == 0, 1.0, y)
     if ord == 2:
-        return g * (conj(xp, a) / y)
+        return g * xp.where(zero, 0.0, conj(xp, a) / y)
     zero = size == 0
     slope = 0.0 if ord == 0 else (xp.where(zero, 1.0, size) / y) ** (ord - 1)
     return abs_vjp(xp, g * xp.where(zero, 0.0, slope), a, size)
