@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 import tinygraph as tg
+from tinygraph import namespace
+from tinygraph.rules import RULES, Shapes
 from tinygraph.testing import check_grads
+from tinygraph.testing.strategies import arguments, differentiable
 
 RNG = np.random.default_rng(0)
 
@@ -19,6 +23,7 @@ FUNCTIONS = {
     "absolute": lambda z: tg.abs(z * 1j) * z,
     "matrices": lambda z: z.reshape(2, 3) @ (z.reshape(3, 2) * (1 - 2j)),
     "powers": lambda z: z**3 + tg.log(z) + z**-1 + tg.sqrt(z),
+    "signs": lambda z: tg.sign(z) * z * z,
     "sums": lambda z: tg.mean(z * z) * tg.sum(z[::2]),
 }
 
@@ -81,3 +86,50 @@ def test_a_function_of_ones_own_follows_the_same_convention():
     z = numbers(3)
     own = tg.grad(lambda z: tg.real(tg.sum(square(z) * 1j)))(z)
     assert np.allclose(own, tg.grad(lambda z: tg.real(tg.sum(z * z * 1j)))(z))
+
+
+# ---------------------------------------------------------------- every rule that takes them
+
+# What NumPy computes with real numbers only.
+REAL_ONLY = {
+    "atan2", "copysign", "cbrt", "deg2rad", "fmod", "hypot", "logaddexp", "logaddexp2",
+    "rad2deg", "remainder",
+}  # fmt: skip
+TRIED = [
+    name
+    for name, rule in RULES.items()
+    if rule.differentiable and "." not in name and rule.shapes is not Shapes.LOGITS
+    if not rule.outputs and name != "astype"
+]
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_rules_of_complex_numbers(name):
+    rule = RULES[name]
+
+    @settings(max_examples=4)
+    @given(arguments(rule, dtypes=(np.dtype("float64"),)))
+    def tried(drawn):
+        operands, params = drawn
+        params = {key: value for key, value in params.items() if key != "dtype"}
+        places = differentiable(rule, operands)
+        function = namespace.public(name)
+
+        def parts(*halves):
+            inside = list(operands)
+            for i, x, y in zip(places, halves[::2], halves[1::2], strict=True):
+                inside[i] = x + 1j * y
+            z = function(inside, **params) if rule.variadic else function(*inside, **params)
+            return tg.real(z), tg.imag(z)
+
+        halves = []
+        for i in places:
+            imaginary = 0.9 * np.cos(np.arange(operands[i].size)).reshape(operands[i].shape)
+            halves += [operands[i], imaginary]
+        check_grads(parts, tuple(halves), order=2)
+
+    if name in REAL_ONLY:
+        with pytest.raises(tg.DTypeError, match=name):
+            tried()
+    else:
+        tried()

@@ -58,7 +58,7 @@ def __getattr__(name: str) -> _Any:
         value = getattr(_import_module(f".{_ON_USE[name]}", __name__), name)
     elif name in _MODULES:
         return _import_module(f".{name}", __name__)
-    elif name in _PRIVATE or not _namespace.has(name):
+    elif name in _PRIVATE or name not in _namespace.names():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     else:
         value = _namespace.get(name)

@@ -129,9 +129,9 @@ def standard() -> Any:
 get, __dir__ = chapter("", globals())
 
 
-def has(name: str) -> bool:
-    """Return whether there is a public function or constant of a name outside of submodules."""
-    return name in standard().NAMES or (name in RULES and "." not in name)
+def names() -> set[str]:
+    """Return the names of all functions and constants outside of submodules."""
+    return {*standard().NAMES, *(name for name in RULES if "." not in name)}
 
 
 def __getattr__(name: str) -> Any:

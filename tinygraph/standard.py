@@ -84,8 +84,9 @@ def numpys(read: Callable) -> Callable:
             try:
                 answer = getattr(numpy, name)(*[read(name, x) for x in operands], **options)
             except MISTAKES as error:
-                kinds = {TypeError: DTypeError, IndexError: BoundsError}
-                raise kinds.get(type(error), ArgumentError)(f"{name}: {error}") from error
+                ours = {TypeError: DTypeError, IndexError: BoundsError}
+                kinds = [ours[one] for one in ours if isinstance(error, one)]
+                raise (*kinds, ArgumentError)[0](f"{name}: {error}") from error
             return wrapped(numpy.asarray(answer) if isinstance(answer, numpy.generic) else answer)
 
         return public(call)
