@@ -35,33 +35,40 @@ def irfft_vjp(xp, g, a_shape, axis, norm):
     return fitted(xp, pulled, a_shape[axis], axis)
 
 
-def transform(name, vjp, returned):
-    """Enter a transform over one axis."""
-    rule(
-        f"fft.{name}",
-        lambda xp, a, /, *, n=None, axis=-1, norm="backward": getattr(xp.fft, name)(
-            a, n=n, axis=axis, norm=norm
-        ),
-        vjp=vjp,
-        doc=f"Return {returned}.\n\nThe axis is cut off or filled up with zeros to n points.",
-        kind=Kind.LINEAR, domain=REAL, shapes=Shapes.NONEMPTY,
-        parameters={"n": Parameter.POINTS, "axis": Parameter.AXIS, "norm": Parameter.NORM},
-    )  # fmt: skip
+PARAMETERS = {"n": Parameter.POINTS, "axis": Parameter.AXIS, "norm": Parameter.NORM}
+POINTS = "The axis is cut off or filled up with zeros to n points."
 
-
-transform(
-    "fft",
-    lambda xp, g, a_shape, axis, norm: fitted(
+rule(
+    "fft.fft",
+    lambda xp, a, /, *, n=None, axis=-1, norm="backward": xp.fft.fft(a, n=n, axis=axis, norm=norm),
+    vjp=lambda xp, g, a_shape, axis, norm: fitted(
         xp, xp.fft.fft(g, axis=axis, norm=norm), a_shape[axis], axis
     ),
-    "the discrete Fourier transform over an axis",
-)
-transform(
-    "ifft",
-    lambda xp, g, a_shape, axis, norm: fitted(
+    doc=f"Return the discrete Fourier transform over an axis.\n\n{POINTS}",
+    kind=Kind.LINEAR, domain=REAL, shapes=Shapes.NONEMPTY, parameters=PARAMETERS,
+)  # fmt: skip
+rule(
+    "fft.ifft",
+    lambda xp, a, /, *, n=None, axis=-1, norm="backward": xp.fft.ifft(a, n=n, axis=axis, norm=norm),
+    vjp=lambda xp, g, a_shape, axis, norm: fitted(
         xp, xp.fft.ifft(g, axis=axis, norm=norm), a_shape[axis], axis
     ),
-    "the inverse of the discrete Fourier transform over an axis",
-)
-transform("rfft", rfft_vjp, "the first half of the transform of real numbers over an axis")
-transform("irfft", irfft_vjp, "the real numbers that a half of a transform over an axis is of")
+    doc=f"Return the inverse of the discrete Fourier transform over an axis.\n\n{POINTS}",
+    kind=Kind.LINEAR, domain=REAL, shapes=Shapes.NONEMPTY, parameters=PARAMETERS,
+)  # fmt: skip
+rule(
+    "fft.rfft",
+    lambda xp, a, /, *, n=None, axis=-1, norm="backward": xp.fft.rfft(a, n=n, axis=axis, norm=norm),
+    vjp=rfft_vjp,
+    doc=f"Return the first half of the transform of real numbers over an axis.\n\n{POINTS}",
+    kind=Kind.LINEAR, domain=REAL, shapes=Shapes.NONEMPTY, parameters=PARAMETERS,
+)  # fmt: skip
+rule(
+    "fft.irfft",
+    lambda xp, a, /, *, n=None, axis=-1, norm="backward": xp.fft.irfft(
+        a, n=n, axis=axis, norm=norm
+    ),
+    vjp=irfft_vjp,
+    doc="Return the real numbers that a half of a transform over an axis is of: n of them.",
+    kind=Kind.LINEAR, domain=REAL, shapes=Shapes.NONEMPTY, parameters=PARAMETERS,
+)  # fmt: skip

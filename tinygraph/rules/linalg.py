@@ -4,8 +4,6 @@ Formulas are transposes, as everywhere in the table. The longer ones, of functio
 holomorphic, are written as in a book, for gradients that point uphill, between two conjugations.
 """
 
-from functools import partial
-
 import numpy
 
 from ..errors import ArgumentError, LinAlgError, MissingDependencyError
@@ -69,11 +67,6 @@ def diagonal(xp, a):
 def right_divided(xp, a, b):
     """Return a·b⁻ᴴ."""
     return adjoint(xp, xp.linalg.solve(b, adjoint(xp, a)))
-
-
-def ours(xp, function):
-    """Return a function that NumPy lacks: on Tensors the recorded one."""
-    return getattr(xp.linalg, function.__name__, None) or partial(function, xp)
 
 
 def known(x):
@@ -229,7 +222,8 @@ def vector_norm_vjp(xp, g, a, y, axis, keepdims, ord):
     size = xp.abs(a)
     if ord in (numpy.inf, -numpy.inf):
         return abs_vjp(xp, extremum(xp, g, size, y, axis, keepdims), a, size)
-    y, g = (restore(xp, one, a.shape, axis, keepdims) for one in (y, g))
+    y = restore(xp, y, a.shape, axis, keepdims)
+    g = restore(xp, g, a.shape, axis, keepdims)
     zero, y = y == 0, xp.where(y == 0, 1.0, y)
     if ord == 2:
         return g * xp.where(zero, 0.0, conj(xp, a) / y)
@@ -289,6 +283,8 @@ def solve_triangular(xp, a, b, /, *, lower=False, unit_diagonal=False):
     unit_diagonal : bool
         Whether the diagonal is taken to be 1 without reading it.
     """
+    if hasattr(xp.linalg, "solve_triangular"):
+        return xp.linalg.solve_triangular(a, b, lower=lower, unit_diagonal=unit_diagonal)
     try:
         from scipy import linalg
     except ImportError as error:
@@ -300,7 +296,7 @@ def solve_triangular(xp, a, b, /, *, lower=False, unit_diagonal=False):
 
 def turned(xp, lower, unit_diagonal):
     """Return the function that solves with the transpose of a triangular matrix."""
-    return partial(ours(xp, solve_triangular), lower=not lower, unit_diagonal=unit_diagonal)
+    return lambda a, b: solve_triangular(xp, a, b, lower=not lower, unit_diagonal=unit_diagonal)
 
 
 def triangular_left(xp, g, a, b_shape, y, lower, unit_diagonal):
@@ -357,6 +353,8 @@ rule(
 
 def adjugate(xp, a, /):
     """Return the adjugate: the transposed matrix of cofactors, det(a)·a⁻¹ where that exists."""
+    if hasattr(xp.linalg, "adjugate"):
+        return xp.linalg.adjugate(a)
     u, s, vh = xp.linalg.svd(a)
     others = xp.prod(xp.where(eye(xp, s.shape[-1]), 1.0, row(xp, s)), axis=-1)
     sign = xp.linalg.det(u) * xp.linalg.det(vh)
@@ -385,7 +383,7 @@ rule(
 )  # fmt: skip
 rule(
     "linalg.det",
-    vjp=lambda xp, g, a: column(xp, column(xp, g)) * ours(xp, adjugate)(a).mT,
+    vjp=lambda xp, g, a: column(xp, column(xp, g)) * adjugate(xp, a).mT,
     doc="Return the determinant.",
     kind=OTHER, domain=MATRIX, shapes=Shapes.SQUARE,
 )  # fmt: skip
@@ -608,6 +606,8 @@ REACH = 5.37  # up to which norm that approximation is exact in float64
 
 def expm(xp, a, /):
     """Return the exponential of square matrices."""
+    if hasattr(xp.linalg, "expm"):
+        return xp.linalg.expm(a)
     size = max(1.0, float(xp.max(xp.sum(xp.abs(a), axis=-2)))) if a.size else 1.0
     halvings = max(0, int(numpy.ceil(numpy.log2(size / REACH)))) if size < numpy.inf else 0
     a = a / 2.0**halvings
@@ -627,7 +627,7 @@ def expm_vjp(xp, g, a):
     """Return the corner of the exponential of a matrix with aᵀ twice and g beside."""
     n = a.shape[-1]
     both = xp.concat([xp.concat([a.mT, g], axis=-1), xp.concat([0.0 * g, a.mT], axis=-1)], axis=-2)
-    return ours(xp, expm)(both)[..., :n, n:]
+    return expm(xp, both)[..., :n, n:]
 
 
 rule(
