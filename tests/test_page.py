@@ -193,7 +193,7 @@ def test_large_arrays_are_told_in_a_line():
     x[0, 0], x[1, 1], x[2, 2] = -8.0, np.nan, np.inf
     told = steps(leaf(x, "x") + leaf(np.zeros((0, 1)), "empty").sum())
     shown = rows(told[0])
-    assert shown["x"][2] == "1 nan, 1 inf, mean 1.23, −8 … 2"
+    assert shown["x"][2] == "1 inf, 1 nan, mean 1.23, −8 … 2"
     assert shown["empty"][2] == "empty"
 
 

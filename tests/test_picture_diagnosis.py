@@ -413,8 +413,8 @@ def test_a_gradient_that_explodes_and_where_it_does():
         with scope(f"Layer{i}"):
             h = h @ parameter(np.eye(4)) * factor
     (note,) = checked(h.mean())[0].notes
-    assert note == ("gradients explode: root mean square 0.031 at multiply in Layer2, 3.1e+04 at "
-                    "matmul in Layer0; most at multiply in Layer1 (× 1e+06)")  # fmt: skip
+    assert note == ("gradients explode: root mean square 0.031 at multiply × 1 in Layer2, 3.1e+04 "
+                    "at matmul in Layer0; most at multiply × 1e+06 in Layer1 (× 1e+06)")  # fmt: skip
     for style in ("structure", "textbook"):
         assert f"<b>{note}</b>" in to_dot(h.mean(), check=True, style=style).source
 

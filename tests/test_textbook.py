@@ -135,7 +135,7 @@ def test_what_is_not_finite_stands_out():
     x.data = np.array([0.0, -1, np.nan, np.inf, 1, 2, 3])
     group = [one for one in svg_of(to_dot(tg.sum(x), style="textbook")).iter(f"{SVG}text")
              if one.get("fill") == BAD]  # fmt: skip
-    assert ["".join(one.itertext()) for one in group] == ["1 nan", "1 inf", "nan"]
+    assert ["".join(one.itertext()) for one in group] == ["1 inf", "1 nan", "nan"]
     assert all(one.get("font-weight") == "bold" for one in group)
 
 

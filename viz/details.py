@@ -5,8 +5,7 @@ from typing import Any
 import numpy
 
 from .graph import OPERATIONS, Picture
-from .numbers import Numbers
-from .textbook import entry
+from .numbers import Numbers, entries
 
 SMALL = 3  # rows and columns of an array that is written out
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
@@ -32,8 +31,8 @@ def add_values(picture: Picture) -> None:
 
 def told(array: Any) -> list[str]:
     """Write a small array row by row; say of a larger one how its entries lie."""
-    if array.size and array.ndim <= 2 and max(array.shape, default=0) <= SMALL:
-        return ["  ".join(map(entry, row)) for row in numpy.atleast_2d(array)]
+    if rows := entries(array, SMALL):
+        return ["  ".join(row) for row in rows]
     if array.size == 0:
         return ["empty"]
     with numpy.errstate(all="ignore"):

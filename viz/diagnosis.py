@@ -20,7 +20,7 @@ from tinygraph.tensor import Tensor
 
 from . import graph
 from .graph import Arrow, Box, Picture, is_array, number, short
-from .numbers import Numbers
+from .numbers import Numbers, finite, kinds
 
 LONG = 40  # characters of a formula that a box has room for
 MOST = 3  # findings that a box tells
@@ -31,8 +31,16 @@ FEW_ROWS = 16  # in so few a healthy unit may well be 0 throughout
 
 def annotate(picture: Picture, numbers: Numbers, params: dict[str, Tensor]) -> str:
     """Write what is wrong onto a picture, and return its headline, if there is a first fault."""
+    check = _Check(picture, numbers)
     with numpy.errstate(all="ignore"):
-        return _Check(picture, numbers).run(params)
+        check.spread()
+        headline = check.faults()
+        check.flows()
+        check.parameters(params)
+        check.dead()
+        check.chain()
+    check.tell(headline)
+    return headline
 
 
 def named(params: Any) -> dict[str, Tensor]:
@@ -62,26 +70,9 @@ def unreached(params: dict[str, Tensor], results: Iterable[Tensor]) -> list[Leaf
 # ---------------------------------------------------------------- numbers in words
 
 
-def finite(array: Any) -> bool:
-    """Whether all entries of an array are numbers."""
-    return bool(numpy.isfinite(array).all())
-
-
-def kinds(array: Any) -> dict[str, int]:
-    """Count what is not finite in an array, by kind."""
-    infinite, below = numpy.isinf(array), array.real < 0
-    counts = {
-        "−inf": (infinite & below).sum(), "inf": (infinite & ~below).sum(),
-        "nan": numpy.isnan(array).sum(),
-    }  # fmt: skip
-    return {kind: int(count) for kind, count in counts.items() if count}
-
-
-def tally(arrays: Iterable[Any]) -> str:
+def tally(*arrays: Any) -> str:
     """Write how many entries of some arrays are not finite; of a single number, what it is."""
-    counts: Counter[str] = Counter()
-    for array in (arrays := list(arrays)):
-        counts.update(kinds(array))
+    counts = kinds(*arrays)
     if sum(array.size for array in arrays) == 1:
         return next(iter(counts))
     return ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
@@ -93,9 +84,8 @@ def places(array: Any, whole: bool = True) -> str:
     if not array.ndim:
         return next(iter(counts))
     of = f" of {array.size:,}" if whole else ""
-    last = next(reversed(counts.values()))
-    word = " places" if whole or last > 1 or len(counts) > 1 else " place"
-    return " and ".join(f"{kind} at {count:,}" for kind, count in counts.items()) + of + word
+    word = "places" if whole or [*counts.values()] != [1] else "place"
+    return f"{' and '.join(f'{kind} at {count:,}' for kind, count in counts.items())}{of} {word}"
 
 
 def apart(here: Any, elsewhere: Any) -> str:
@@ -103,27 +93,23 @@ def apart(here: Any, elsewhere: Any) -> str:
     low, high = here.min(), here.max()
     if low == high and not (elsewhere.size and (elsewhere == low).all()):
         return f"= {number(low.item())}"
-    for condition, test in (("< 0", numpy.less), ("≤ 0", numpy.less_equal)):
-        if test(here, 0).all() and not test(elsewhere, 0).any():
-            return condition
-    if elsewhere.size and low > elsewhere.max():
-        return f"≥ {number(low.item())}"
-    if elsewhere.size and high < elsewhere.min():
-        return f"≤ {number(high.item())}"
-    return ""
+    tests = [("< 0", numpy.less, 0), ("≤ 0", numpy.less_equal, 0)]
+    if elsewhere.size:
+        tests += [(f"≥ {number(low.item())}", numpy.greater_equal, low),
+                  (f"≤ {number(high.item())}", numpy.less_equal, high)]  # fmt: skip
+    return next((condition for condition, test, bound in tests
+                 if test(here, bound).all() and not test(elsewhere, bound).any()), "")  # fmt: skip
 
 
-def called(node: Any) -> str:
+def subject(node: Any) -> str:
     """Name an operation by what it does, a leaf by its name or its role."""
-    if node.plan is not None:
-        return node.plan.rule.name
-    return graph.name_of(node) or graph.ROLES[graph.role_of(node)]
+    return graph.heading(node) if node.plan else graph.called(node)
 
 
 def place_of(node: Any) -> str:
     """Name an operation within a long graph."""
-    what = graph.name_of(node) or called(node)
-    return f"{what} in {node.scope.name}" if node.scope else what
+    name = graph.called(node)
+    return f"{name} in {node.scope.name}" if node.scope else name
 
 
 def mean_size(array: Any) -> float:
@@ -158,21 +144,10 @@ class _Check:
         self.counts: Counter[str] = Counter()
         self.end = "the result" if len(picture.roots) == 1 else "the results"
 
-    def run(self, params: dict[str, Tensor]) -> str:
-        """Look for everything, and return a headline about the first fault."""
-        self.spread()
-        headline = self.faults()
-        self.flows()
-        self.parameters(params)
-        self.dead()
-        self.chain()
-        self.tell(headline)
-        return headline
-
     def say(self, node: Any, text: str, kind: str = "") -> None:
         """Write a finding onto the box of a node, and count it for the caption."""
         box = self.boxes[node]
-        name = f"{called(node)}, " if len(box.nodes) > 1 else ""
+        name = f"{subject(node)}, " if len(box.nodes) > 1 else ""
         self.lines.setdefault(box, []).append(f"{name}{text}")
         self.counts[kind] += 1
 
@@ -202,10 +177,8 @@ class _Check:
         back = self.starts(self.sources)
         for node in forward:
             array = values[node]
-            if node.plan is None:
-                self.say(node, f"holds {places(array)}")
-            else:
-                self.say(node, f"forward: {places(array, whole=False)}{self.where(node, array)}")
+            told = f"forward: {places(array, whole=False)}{self.where(node, array)}"
+            self.say(node, told if node.plan else f"holds {places(array)}")
         for node in back:
             array = contributions[node, self.sources[node]]
             formula = vjp_formula(node.plan.rule, self.sources[node], target="") or ""
@@ -222,14 +195,18 @@ class _Check:
         verb = "gives" if node.plan else "holds"
         array = values[node] if forward else contributions[node, self.sources[node]]
         way = "" if forward else " on the way back"
-        return f"First fault: {called(node)} {verb} {places(array)}{way}"
+        return f"First fault: {subject(node)} {verb} {places(array)}{way}"
 
     def where(self, node: Any, array: Any, there: bool = False, gradient: Any = None) -> str:
         """Say what an operation reads where an array is not finite, if a word or two can say it.
 
         What its operands are is left out where that was told already; of a gradient only 0 is told.
         """
-        if node.plan.rule.kind is not Kind.ELEMENTWISE or array.shape != node.shape:
+        if (
+            not node.plan
+            or node.plan.rule.kind is not Kind.ELEMENTWISE
+            or array.shape != node.shape
+        ):
             return ""
         fine, told = numpy.isfinite(array), []
         for name, one in zip(node.plan.rule.operands, node.inputs, strict=True):
@@ -244,21 +221,19 @@ class _Check:
     def flows(self) -> None:
         """Mark the arrows over which something flows that is not finite."""
         arrows: dict[tuple, Arrow] = {}
-        for one in self.picture.arrows:
-            arrows[one.tail, one.head, one.slot] = arrows[one.tail, one.head] = one
+        for arrow in self.picture.arrows:
+            arrows[arrow.tail, arrow.head, arrow.slot] = arrows[arrow.tail, arrow.head] = arrow
         found: dict[tuple[Arrow, str], dict[Any, Any]] = {}
         for node in self.order:
             for slot, one in enumerate(node.inputs):
                 if one not in self.live and (node, slot) not in self.pulled:
                     continue
                 ends = self.boxes[one], self.boxes[node]
-                arrow = arrows.get((*ends, slot)) or arrows.get(ends)
-                if arrow is None:  # inside a folded box
-                    continue
-                if one in self.live:
-                    found.setdefault((arrow, "forward"), {})[one] = self.numbers.values[one]
-                if (node, slot) in self.pulled:
-                    sums = found.setdefault((arrow, "back"), {})
+                over = arrows.get((*ends, slot)) or arrows.get(ends)
+                if over and one in self.live:  # there is none inside a folded box
+                    found.setdefault((over, "forward"), {})[one] = self.numbers.values[one]
+                if over and (node, slot) in self.pulled:
+                    sums = found.setdefault((over, "back"), {})
                     sums[one] = sums.get(one, 0.0) + self.numbers.contributions[node, slot]
         last = [arrow for arrow in self.picture.arrows if arrow.head.role == "result"]
         for root, arrow in zip(self.picture.roots, last, strict=True):
@@ -266,7 +241,7 @@ class _Check:
                 found[arrow, "forward"] = {root: self.numbers.values[root]}
         ahead, behind = "→←" if self.picture.horizontal else "↓↑"
         for (arrow, way), arrays in found.items():
-            text = tally(arrays.values())
+            text = tally(*arrays.values())
             arrow.bad[way] = f"{text} {ahead}" if way == "forward" else f"{behind} {text}"
             arrow.sentence += f"; {way}: {text}"
 
@@ -284,7 +259,7 @@ class _Check:
                     self.say(node, f"no gradient: {self.obstacle(node)}", "missing")
             elif not finite(gradient):
                 of = f" of {gradient.size:,}" if gradient.ndim else ""
-                self.say(node, f"grad: {tally([gradient])}{of}", "not finite")
+                self.say(node, f"grad: {tally(gradient)}{of}", "not finite")
             elif gradient.size and not gradient.any():
                 zero = f"all {gradient.size:,} are 0" if gradient.size > 1 else "0"
                 self.say(node, f"grad: {zero}", "zero")
@@ -354,10 +329,10 @@ class _Check:
             more = [f"and {len(lines) - MOST:,} more"] if len(lines) > MOST else []
             box.bad = lines[:MOST] + more
             box.sentence = "; ".join([box.sentence, *box.bad])
-        counted = [f"{self.counts[kind]:,} {kind}" for kind in WRONG if self.counts[kind]]
-        if counted:
-            count, kind = counted[0].split(" ", 1)
-            counted[0] = f"{count} gradient{'' if count == '1' else 's'} {kind}"
+        counts = [(self.counts[kind], kind) for kind in WRONG if self.counts[kind]]
+        counted = [f"{count:,} {kind}" for count, kind in counts[1:]]
+        if counts:
+            counted.insert(0, f"{graph.several(counts[0][0], 'gradient')} {counts[0][1]}")
         picture, missing = self.picture, self.numbers.missing
         if self.numbers.changed:
             missing = ""
@@ -376,7 +351,7 @@ class _Check:
             return ""
         subject, inside = "other values" if self.numbers.changed else "values", ""
         if self.bad:
-            found = Counter(kind for node in self.bad for kind in kinds(self.numbers.values[node]))
+            found = kinds(*(self.numbers.values[node] for node in self.bad))
             subject, inside = self.end, f"; {'/'.join(sorted(found))} inside does no harm"
         both = "" if self.numbers.missing else " and gradients"
         return f"checked: {subject}{both} are finite{inside}"

@@ -131,11 +131,7 @@ class Picture:
 
 def plain(text: str) -> str:
     """Write what cannot be seen (control characters, marks of direction) as its escape."""
-    if text.isprintable():
-        return text
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
-    )
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def short(text: str) -> str:
@@ -233,7 +229,7 @@ def settings_of(node: Node) -> str:
     texts = [
         setting(key, rule.parameters[key], value)
         for key, value in node.params.items()
-        if not (key in rule.defaults and rule.defaults[key] is value) and key in rule.parameters
+        if key in rule.parameters and (key not in rule.defaults or rule.defaults[key] is not value)
     ]
     return short(", ".join(filter(None, texts)))
 
@@ -268,10 +264,9 @@ class Regions:
 
     def __init__(self, units: list[Unit]):
         scopes: dict[Scope, None] = {}
-        counts: Counter[Scope | None] = Counter()
-        for unit in units:
-            chain, scope = [], unit.scope
-            counts[scope] += scope is not None
+        counts = Counter(unit.scope for unit in units)
+        for scope in [*counts]:
+            chain = []
             while scope is not None and scope not in scopes:
                 chain.append(scope)
                 scope = scope.parent
@@ -297,14 +292,11 @@ class Regions:
 
     def common(self, scopes: Iterable[Scope | None]) -> Region:
         """Return the innermost region that has all these scopes in it."""
-        regions = [self.of[scope] for scope in dict.fromkeys(scopes)]
-        found = regions.pop() if regions else self.outside
+        regions = [self.of[scope] for scope in scopes]
+        found: Any = regions[0] if regions else self.outside
         for other in regions:
-            while found is not other:
-                if found.depth >= other.depth:
-                    found = found.parent or self.outside
-                else:
-                    other = other.parent or self.outside
+            while not other.inside(found):
+                found = found.parent
         return found
 
 
@@ -324,16 +316,12 @@ def is_backward(scopes: dict[Scope | None, None]) -> bool:
 
 def spine_from(root: Any) -> list[Any]:
     """Walk back through the deepest input that is no parameter: what a reader's eye follows."""
-    path = [root]
-    while True:
-        onward = [
-            one
-            for one in path[-1].inputs
-            if is_array(one) and role_of(one) not in ("param", "const")
-        ]
-        if not onward:
-            return path
+    path, onward = [], [root]
+    while onward:
         path.append(max(onward, key=attrgetter("position")))
+        arrays = filter(is_array, path[-1].inputs)
+        onward = [one for one in arrays if role_of(one) not in ("param", "const")]
+    return path
 
 
 # ---------------------------------------------------------------- boxes
@@ -344,23 +332,20 @@ def leaf_lines(leaf: Leaf, role: str) -> list[tuple[str, str]]:
     name = short(name_of(leaf))
     if role == "const" and not leaf.shape and not leaf.detached:
         return [("text", "changed" if leaf.data is None else number(leaf.data.item()))]
-    if name or leaf.detached or role != "const":
-        first = ("name", name) if name else ("text", "detached" if leaf.detached else ROLES[role])
-    else:
-        first = ("text", "gradient")  # an array that only a walk back reads
-    extra = [("mute", "detached")] if name and leaf.detached else []
-    return [first, *extra, ("mute", shape_text(leaf.shape))]
+    # A constant array is what was detached, or what only a walk back reads.
+    what = "detached" if leaf.detached else "gradient" if role == "const" else ROLES[role]
+    lines = [("name", name)] if name else [("text", what)]
+    lines += [("mute", "detached")] if name and leaf.detached else []
+    return [*lines, ("mute", shape_text(leaf.shape))]
 
 
 def op_lines(node: Node, scope: str, result: bool) -> list[tuple[str, str]]:
     """Say what an operation does; the name of a result stands in its own box."""
-    rule = node.plan.rule
-    name = short(name_of(node))
-    text = heading(node)
+    name = "" if result or not node.name else f"{short(name_of(node))} = "
     lines = [("name", short(scope))] if scope else []
-    lines.append(("text", text if result or not name else f"{name} = {text}"))
+    lines.append(("text", name + heading(node)))
     if needs_order(node) and all(names := operand_names(node)):
-        lines.append(("mute", short(written(rule, names))))
+        lines.append(("mute", short(written(node.plan.rule, names))))
     if settings := settings_of(node):
         lines.append(("mute", settings))
     return [*lines, ("mute", shape_text(node.shape))]
@@ -368,16 +353,13 @@ def op_lines(node: Node, scope: str, result: bool) -> list[tuple[str, str]]:
 
 def needs_order(node: Node) -> bool:
     """Whether it matters which operand is the first, and the heading does not say it."""
-    arrays = sum(map(is_array, node.inputs))
-    return arrays > 1 and not node.plan.rule.commutative
+    return sum(map(is_array, node.inputs)) > 1 and not node.plan.rule.commutative
 
 
 def could_be_swapped(node: Node) -> bool:
     """Whether two operands are values of one kind, so that a reader could mistake their order."""
-    domain = node.plan.rule.domain
-    kinds = [
-        domain[min(i, len(domain) - 1)].of for i, one in enumerate(node.inputs) if is_array(one)
-    ]
+    domain, places = node.plan.rule.domain, range(len(node.inputs))
+    kinds = [domain[min(i, len(domain) - 1)].of for i in places if is_array(node.inputs[i])]
     return len(set(kinds)) < len(kinds)
 
 
@@ -394,13 +376,7 @@ def sentence_of(node: Any, role: str) -> str:
     rule = node.plan.rule
     parts = [shape_text(one.shape) if is_array(one) else number(one) for one in node.inputs]
     sign = f" {rule.symbol} " if is_infix(rule, len(parts)) else ", "
-    subject = f"{name} = {rule.name}" if name else rule.name
-    return f"{subject}: {sign.join(parts)} → {what}"
-
-
-def value_text(tensor: Tensor) -> str:
-    """Return the value of a scalar, the shape of anything larger."""
-    return shape_text(tensor.shape) if tensor.shape else number(tensor.data.item())
+    return f"{f'{name} = ' if name else ''}{rule.name}: {sign.join(parts)} → {what}"
 
 
 # ---------------------------------------------------------------- folds
@@ -579,10 +555,10 @@ def read(
 
     shown = []  # results are not on the tape: they are drawn besides
     for i, (root, (name, tensor)) in enumerate(zip(roots, results, strict=True)):
-        name, value, main = plain(name), value_text(tensor), root is deepest
+        name, main, back = plain(name), root is deepest, root.requires_grad
+        value = shape_text(tensor.shape) if tensor.shape else number(tensor.data.item())
         lines = [("name", short(name)), ("mute", value)]
         end = Box(f"r{i}", "result", lines, f"result {name}: {value}", regions.outside, main)
-        back = root.requires_grad
         sentence = arrow_sentence(boxes[root], name, back)
         arrows.append(Arrow(boxes[root], end, 0, back, main, sentence))
         shown.append(end)
@@ -653,12 +629,10 @@ def caption_of(nodes: list[Any], operations: int, drawn: int, majority: str) -> 
 
 def summary_of(caption: str, boxes: list[Box]) -> str:
     """Tell a picture in one sentence, the operations in their order."""
-    made = [box for box in boxes if box.role in OPERATIONS]
-    if not made:
-        return f"{caption}."
-    order = ", ".join(
+    names = [
         box.lines[0][1] if box.role == "folded" else box.nodes[0].plan.rule.name
-        for box in made[:TOLD]
-    )
-    more = f" and {len(made) - TOLD:,} more" if len(made) > TOLD else ""
-    return f"{caption}; in order: {order}{more}."
+        for box in boxes
+        if box.role in OPERATIONS
+    ]
+    more = f" and {len(names) - TOLD:,} more" if len(names) > TOLD else ""
+    return f"{caption}{'; in order: ' if names else ''}{', '.join(names[:TOLD])}{more}."

@@ -56,3 +56,45 @@ class Numbers:
         return ", ".join(
             name_of(leaf) or f"a leaf {shape_text(leaf.shape)}" for leaf in self.changed
         )
+
+
+# ---------------------------------------------------------------- in words
+
+
+def finite(array: Any) -> bool:
+    """Whether all entries of an array are numbers."""
+    return bool(numpy.isfinite(array).all())
+
+
+def kinds(*arrays: Any) -> dict[str, int]:
+    """Count what is not finite in some arrays, by kind."""
+    counts = dict.fromkeys(("−inf", "inf", "nan"), 0)
+    for array in arrays:
+        infinite, below = numpy.isinf(array), array.real < 0
+        counts["−inf"] += int((infinite & below).sum())
+        counts["inf"] += int((infinite & ~below).sum())
+        counts["nan"] += int(numpy.isnan(array).sum())
+    return {kind: count for kind, count in counts.items() if count}
+
+
+def entry(value: Any, digits: int = 4) -> str:
+    """Write one entry of an array, an integer whole, other numbers with some digits."""
+    text = str(value.item()) if value.dtype.kind in "iub" else f"{value + 0.0:.{digits}g}"  # no −0
+    return text.replace("-", "−")
+
+
+def entries(array: Any, most: int, digits: int = 4) -> list[list[str]]:
+    """Write out an array row by row; nothing where it has more than so many rows or columns."""
+    if array.ndim > 2 or not array.size or max(array.shape, default=0) > most:
+        return []
+    return [[entry(one, digits) for one in row] for row in numpy.atleast_2d(array)]
+
+
+def about(array: Any) -> list[str]:
+    """Say of a large array its mean and its range, and how many entries are not finite."""
+    lines = [f"{count:,} {kind}" for kind, count in kinds(array).items()]
+    inside = array[numpy.isfinite(array)].astype(float)
+    if inside.size:
+        low, mean, high = (f"{one:.3g}" for one in (inside.min(), inside.mean(), inside.max()))
+        lines += [f"mean {mean}", f"{low} … {high}"]
+    return [line.replace("-", "−") for line in lines] or ["empty"]

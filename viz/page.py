@@ -24,7 +24,7 @@ from tinygraph.tape import Leaf
 from . import graph, structure, textbook
 from .engine import with_prefix
 from .graph import Arrow, Box, Picture, called, is_array, name_of, several, shape_text, short
-from .numbers import Numbers
+from .numbers import Numbers, about, entries
 from .style import LIGHT, PALETTE
 
 CONJUGATED = "Where numbers are complex, g goes in conjugated, and so comes what it gives."
@@ -398,11 +398,11 @@ def operand_names(node: Any) -> list[str]:
 def array_text(array: Any) -> str:
     """Write a small array out; of a larger one say its mean and its range."""
     array = numpy.asarray(array)
+    cells = entries(array, textbook.SMALL, 6)
     if not array.ndim:
-        return textbook.entry(array[()], 6)
-    if array.ndim > 2 or not array.size or max(array.shape) > textbook.SMALL:
-        return ", ".join(textbook.about(array))
-    cells = [[textbook.entry(one, 6) for one in row] for row in numpy.atleast_2d(array)]
+        return cells[0][0]
+    if not cells:
+        return ", ".join(about(array))
     width = max(len(text) for row in cells for text in row)
     rows = [f"[{'  '.join(text.rjust(width) for text in row)}]" for row in cells]
     return rows[0] if array.ndim == 1 else "[" + "\n ".join(rows) + "]"

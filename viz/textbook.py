@@ -4,14 +4,12 @@ from collections import Counter
 from math import ceil
 from typing import Any
 
-import numpy
-
 from tinygraph.errors import ArgumentError
 
 from . import graph, style
 from .engine import Drawing
 from .graph import Arrow, Box, Picture
-from .numbers import Numbers
+from .numbers import Numbers, about, entries
 
 MOST = 30  # operations; with more the numbers could not be read
 SMALL = 4  # rows and columns of an array that is written out
@@ -133,11 +131,9 @@ class Block:
 
     def __init__(self, array: Any, colour: str):
         self.colour = colour
-        self.matrix = array.ndim in (1, 2) and 0 < max(array.shape) <= SMALL and array.size > 0
-        if self.matrix or not array.ndim:
-            self.texts = [[entry(one) for one in row] for row in numpy.atleast_2d(array)]
-        else:
-            self.texts = [[text] for text in about(array)]
+        written = entries(array, SMALL)
+        self.matrix = array.ndim > 0 and bool(written)
+        self.texts = written or [[text] for text in about(array)]
         self.size, self.row = (10, 18 if self.matrix else 13) if array.ndim else (11, 16)
         longest = max(len(text) for row in self.texts for text in row)
         self.column = even(0.56 * self.size * longest + 4)
@@ -166,24 +162,6 @@ class Block:
         """Write one entry; what is not finite stands out."""
         bad = "nan" in text or "inf" in text
         return style.font(text, self.size, "bad border" if bad else self.colour, bad)
-
-
-def entry(value: Any, digits: int = 4) -> str:
-    """Write one entry of an array, an integer whole, other numbers with some digits."""
-    text = str(value.item()) if value.dtype.kind in "iub" else f"{value + 0.0:.{digits}g}"  # no −0
-    return text.replace("-", "−")
-
-
-def about(array: Any) -> list[str]:
-    """Say of a large array its mean and its range, and how many entries are not finite."""
-    array = array.astype(float)
-    counts = {"nan": numpy.isnan(array).sum(), "inf": numpy.isinf(array).sum()}
-    lines = [f"{count:,} {word}" for word, count in counts.items() if count]
-    finite = array[numpy.isfinite(array)]
-    if finite.size:
-        low, mean, high = (f"{one:.3g}" for one in (finite.min(), finite.mean(), finite.max()))
-        lines += [f"mean {mean}", f"{low} … {high}"]
-    return [line.replace("-", "−") for line in lines] or ["empty"]
 
 
 def even(length: float) -> int:

@@ -10,7 +10,7 @@ there is no source to read.
 import ast
 import linecache
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from copy import deepcopy
 from functools import lru_cache
 from types import FunctionType
@@ -18,7 +18,10 @@ from typing import Any
 
 from .table import RULES, Rule
 
-SIGNS = {" * ": " · ", " & ": " and ", "-": "−", "<=": "≤", ">=": "≥", "!=": "≠"}
+SIGNS = {  # what Python writes, and what we do
+    r"\bxp\.": "", r"_shape\b": ".shape", r"(?<=\w)\.mT\b": "ᵀ", r"(\d)\.0\b": r"\1",
+    r" \*\* 2\b": "²", r" \* ": " · ", " & ": " and ", "-": "−", "<=": "≤", ">=": "≥", "!=": "≠",
+}  # fmt: skip
 
 
 def forward_formula(rule: Rule, known: dict | None = None, *, target: str = "y") -> str | None:
@@ -66,7 +69,7 @@ def explained(rule: Rule, text: str) -> dict[str, str]:
 # ---------------------------------------------------------------- from the source
 
 
-def formula(function: Callable, known: dict | None = None, *, target: str = "") -> str | None:
+def formula(function: Any, known: dict | None = None, *, target: str = "") -> str | None:
     """Write what a function of ``xp`` returns as a formula; None where its source is not there."""
     tree = definition(function)
     if tree is None:
@@ -76,9 +79,8 @@ def formula(function: Callable, known: dict | None = None, *, target: str = "") 
     writer = Writer(function, scope)
     left = f"{target} = " if target else ""
     lines = [
-        prefix
-        + (left + writer.write(one.value) if isinstance(one, ast.Return) else writer.write(one))
-        for prefix, one in statements(tree, writer)
+        prefix + (left + writer.write(one.value) if type(one) is ast.Return else writer.write(one))
+        for prefix, one in writer.statements(tree)
     ]
     if known is not None:
         known.update((name, made) for name, made in writer.scope.items() if name not in before)
@@ -87,58 +89,21 @@ def formula(function: Callable, known: dict | None = None, *, target: str = "") 
 
 @lru_cache
 def parsed(source: str) -> list[Any]:
-    """Return all functions of a file, outer ones first."""
+    """Return all functions of a file, inner ones first."""
     kinds = ast.Lambda | ast.FunctionDef
-    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)][::-1]
 
 
 def definition(function: Any) -> Any:
-    """Find a function in its file; lambdas on one line are told apart by their columns."""
+    """Find a function in its file: the innermost around the places of its instructions."""
     code = function.__code__
     source = "".join(linecache.getlines(code.co_filename, function.__globals__))
-    places = [place for place in code.co_positions() if place[3]]  # without what enters a function
-    found = None
-    for node in parsed(source):
-        if isinstance(node, ast.FunctionDef):
-            if (node.name, node.lineno) == (code.co_name, code.co_firstlineno):
-                return node
-        elif code.co_name == "<lambda>" and all(
-            (node.lineno, node.col_offset) <= (line, column)
-            and (end_line, end_column) <= (node.end_lineno, node.end_col_offset)
-            for line, end_line, column, end_column in places
-        ):
-            found = node
-    return found if places else None
-
-
-def statements(tree: Any, writer: "Writer") -> list[tuple[str, Any]]:
-    """Return what a function does, each with the conditions under which it does it."""
-    if isinstance(tree, ast.Lambda):
-        return [("", ast.Return(tree.body))]
-    todo: list[tuple[str, Any]] = [("", one) for one in tree.body]
-    done = []
-    while todo:
-        prefix, one = todo.pop(0)
-        if isinstance(one, ast.If):
-            if any(isinstance(name, ast.Name) and name.id == "xp" for name in ast.walk(one.test)):
-                branches = [("", one.orelse)]  # what another namespace than NumPy does
-            elif writer.scope is not None:
-                branches = [("", one.body if writer.value(one.test) else one.orelse)]
-            else:
-                branches = [(f"if {writer.write(one.test)}: ", one.body), ("else: ", one.orelse)]
-            todo[:0] = [
-                ((prefix + words).replace(": if ", " and "), inner)
-                for words, body in branches
-                for inner in body
-            ]
-        elif not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)):
-            done.append((prefix, one))
-            if writer.scope is not None:
-                if isinstance(one, ast.Return):
-                    break
-                module = ast.Module([one], [])
-                exec(compile(module, "formula", "exec"), writer.scope)
-    return done
+    places: list[Any] = [one for one in code.co_positions() if one[3]]  # others only enter it
+    for node in parsed(source) if places else ():
+        start, end = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
+        if all(start <= one[::2] and one[1::2] <= end for one in places):
+            return node
+    return None
 
 
 class Writer(ast.NodeTransformer):
@@ -150,58 +115,66 @@ class Writer(ast.NodeTransformer):
         What each name stands for, if the formula is that of one application.
     instead : dict
         The expressions to write for the parameters of a function that is written out.
+    readable : bool
+        Whether it was a formula so far, rather than a program.
     """
 
     def __init__(self, function: Any, scope: dict | None, instead: dict | None = None):
-        self.names = function.__globals__
+        self.names, self.instead = function.__globals__, instead or {}
         self.scope: Any = scope
-        self.instead = instead or {}
         self.readable = True
 
     def write(self, tree: Any) -> str:
         """Write a piece of a function."""
         text = ast.unparse(self.visit(deepcopy(tree)))
         for sign, ours in SIGNS.items():
-            text = text.replace(sign, ours)
-        return re.sub(r" \*\* 2\b", "²", text)
+            text = re.sub(sign, ours, text)
+        return text
 
     def value(self, tree: ast.expr) -> Any:
         """Evaluate an expression on what the names stand for."""
         return eval(compile(ast.Expression(tree), "formula", "eval"), self.scope)
 
+    def statements(self, tree: Any) -> Iterator[tuple[str, Any]]:
+        """Yield what a function does, each with the conditions under which it does it."""
+        if isinstance(tree, ast.Lambda):
+            todo: list[tuple[str, Any]] = [("", ast.Return(tree.body))]
+        else:
+            todo = [("", one) for one in tree.body[bool(ast.get_docstring(tree)) :]]
+        while todo:
+            prefix, one = todo.pop(0)
+            if isinstance(one, ast.If):
+                branches = [(f"if {self.write(one.test)}: ", one.body), ("else: ", one.orelse)]
+                if "xp" in {getattr(name, "id", "") for name in ast.walk(one.test)}:
+                    branches = [("", one.orelse)]  # what another namespace than NumPy does
+                elif self.scope is not None:
+                    branches = [("", one.body if self.value(one.test) else one.orelse)]
+                for words, body in reversed(branches):
+                    words = (prefix + words).replace(": if ", " and ")
+                    todo[:0] = [(words, inner) for inner in body]
+                continue
+            yield prefix, one
+            if self.scope is not None:
+                if isinstance(one, ast.Return):
+                    return
+                exec(compile(ast.Module([one], []), "formula", "exec"), self.scope)
+
     def visit_Name(self, node: ast.Name) -> Any:
-        """Write an operand's shape as such."""
-        if node.id.endswith("_shape") and node.id not in self.instead:
-            return ast.Name(node.id.removesuffix("_shape") + ".shape")
+        """Write what is given for a parameter."""
         return self.instead.get(node.id, node)
-
-    def visit_Constant(self, node: ast.Constant) -> Any:
-        """Write 1 for 1.0."""
-        value: Any = node.value
-        return ast.Constant(int(value)) if isinstance(value, float) and value % 1 == 0 else node
-
-    def visit_Attribute(self, node: ast.Attribute) -> Any:
-        """Leave the namespace away, and write a transposed matrix with its sign."""
-        if isinstance(node.value, ast.Name) and node.value.id == "xp":
-            return ast.Name(node.attr)
-        self.generic_visit(node)
-        if node.attr == "mT" and isinstance(node.value, ast.Name):
-            return ast.Name(f"{node.value.id}ᵀ")
-        return node
 
     def visit_IfExp(self, node: ast.IfExp) -> Any:
         """Take the branch that is taken, where that is known."""
         if self.scope is None:
-            self.readable = False
-            return self.generic_visit(node)
+            return self.visit_Lambda(node)
         return self.visit(node.body if self.value(node.test) else node.orelse)
 
-    def visit_GeneratorExp(self, node: Any) -> Any:
+    def visit_Lambda(self, node: Any) -> Any:
         """Note that this is a program rather than a formula."""
         self.readable = False
         return self.generic_visit(node)
 
-    visit_Lambda = visit_Subscript = visit_GeneratorExp
+    visit_GeneratorExp = visit_Subscript = visit_Lambda
 
     def visit_Call(self, node: ast.Call) -> Any:
         """Write out a function of ours that is itself a formula; call others by their names."""
@@ -210,10 +183,9 @@ class Writer(ast.NodeTransformer):
             inner = self.written_out(helper, node)
             if inner is not None:
                 return inner
-        if isinstance(helper, FunctionType | type):
-            self.readable = False
+        self.readable &= not isinstance(helper, FunctionType | type)
         self.generic_visit(node)
-        node.args = [one for one in node.args if not (isinstance(one, ast.Name) and one.id == "xp")]
+        node.args = [one for one in node.args if ast.unparse(one) != "xp"]
         while node.keywords and ast.unparse(node.keywords[0].value) == node.keywords[0].arg:
             node.args.append(node.keywords.pop(0).value)
         return node
@@ -226,15 +198,12 @@ class Writer(ast.NodeTransformer):
         tree = definition(helper)
         if tree is None or len(given) < len(names):
             return None
-        scope = None
-        if self.scope is not None:
-            values = {name: self.value(one) for name, one in given.items()}
-            scope = {**helper.__globals__, **values}
-        instead = {name: self.visit(deepcopy(one)) for name, one in given.items()}
-        inner = Writer(helper, scope, instead)
-        (prefix, first), *others = statements(tree, inner)
+        scope = self.scope and helper.__globals__ | {
+            name: self.value(given[name]) for name in given
+        }
+        inner = Writer(helper, scope, {name: self.visit(deepcopy(given[name])) for name in given})
+        [(prefix, first), *others] = inner.statements(tree)
         if others or prefix or not isinstance(first, ast.Return):
             return None
-        body: Any = first.value
-        out = inner.visit(deepcopy(body))
+        out = inner.visit(deepcopy(first.value))
         return out if inner.readable else None
