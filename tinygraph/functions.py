@@ -10,7 +10,7 @@ from .errors import GraphError, RuleError
 from .reverse import Call, as_tensor
 from .rules import Kind, Rule, Shapes
 from .rules.table import REAL
-from .tape import MODES, Scope, Seeds, modes
+from .tape import MODES, Scope, modes
 from .tensor import Tensor, Wrapped, apply, wrap
 from .transforms import cut, joined, vmap
 from .trees import flatten
@@ -318,7 +318,15 @@ def checkpoint(f: Callable) -> Callable:
         drawn: list[int] = []
 
         def same(*args: Any) -> Any:
-            with modes(seeds=Seeds(drawn, MODES.get().seeds)):
+            outer, known = MODES.get().seed, iter(tuple(drawn))
+
+            def seed(generator: numpy.random.Generator) -> int:
+                found = next(known, None)
+                if found is None:
+                    drawn.append(found := outer(generator))
+                return found
+
+            with modes(seed=seed):
                 return f(*args)
 
         first = Segment(name, same, given, given.tensors)

@@ -13,7 +13,7 @@ import numpy
 from . import namespace as xp
 from .errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from .rules.nn import positions, rows
-from .tape import MODES, Seeds
+from .tape import MODES
 from .tensor import Tensor, Wrapped
 
 __getattr__, __dir__ = xp.chapter("nn.", globals())
@@ -235,7 +235,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, *, generator: Any
             "dropout: give it what to draw from, as in generator=numpy.random.default_rng(0); "
             "or training=False."
         )
-    seed = Seeds.draw(MODES.get().seeds, numpy.random.default_rng(generator))
+    seed = MODES.get().seed(numpy.random.default_rng(generator))
     kept = numpy.random.default_rng(seed).random(input.shape) >= p
     return xp.where(kept, input / max(1.0 - p, numpy.finfo(float).tiny), 0.0)
 

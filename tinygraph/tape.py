@@ -152,31 +152,15 @@ class Node:
 # ---------------------------------------------------------------- what is recorded, and where
 
 
-class Seeds:
-    """The seeds of what is random in one run of a function; each later run finds the same."""
-
-    __slots__ = ("at", "kept", "outer")
-
-    def __init__(self, kept: list[int], outer: "Seeds | None"):
-        self.kept = kept
-        self.outer = outer
-        self.at = 0
-
-    @staticmethod
-    def draw(seeds: "Seeds | None", generator: numpy.random.Generator) -> int:
-        """Draw a seed, or find the one that was drawn in this place before."""
-        if seeds is None:
-            return int(generator.integers(2**63))
-        if seeds.at == len(seeds.kept):
-            seeds.kept.append(Seeds.draw(seeds.outer, generator))
-        seeds.at += 1
-        return seeds.kept[seeds.at - 1]
+def seed(generator: numpy.random.Generator) -> int:
+    """Draw a seed."""
+    return int(generator.integers(2**63))
 
 
 class Modes:
     """What holds while an operation runs; read once for each, never changed in place."""
 
-    __slots__ = ("batches", "everything", "level", "recording", "scope", "seeds", "transforming")
+    __slots__ = ("batches", "everything", "level", "recording", "scope", "seed", "transforming")
 
     def __init__(
         self,
@@ -186,7 +170,7 @@ class Modes:
         scope: Scope | None = None,
         level: int = 0,
         batches: tuple[Any, ...] = (),
-        seeds: "Seeds | None" = None,
+        seed: Callable = seed,
     ):
         self.recording = recording
         self.everything = everything  # also what depends on traced leaves without a gradient
@@ -194,7 +178,7 @@ class Modes:
         self.scope = scope
         self.level = level  # of the innermost transform that looks at each operation
         self.batches = batches  # the maps over a batch that are in progress
-        self.seeds = seeds  # of what is random in a function that runs again
+        self.seed = seed  # draws seeds: the same ones where a function runs again
 
 
 # One for each thread and each asynchronous task, so that they do not meet in it.
@@ -212,12 +196,9 @@ class modes(ContextDecorator):
 
     def __enter__(self) -> Modes:
         now = MODES.get()
-        then = Modes(
-            now.recording, now.everything, now.transforming, now.scope, now.level, now.batches,
-            now.seeds,
-        )  # fmt: skip
-        for name, value in self.changes.items():
-            setattr(then, name, value)
+        then = object.__new__(Modes)
+        for name in Modes.__slots__:
+            setattr(then, name, self.changes[name] if name in self.changes else getattr(now, name))
         self.token = MODES.set(then)
         return then
 
