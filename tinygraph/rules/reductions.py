@@ -2,7 +2,7 @@
 
 from math import prod
 
-from .elementwise import nonzero
+from .elementwise import NONZERO, nonzero
 from .manipulation import undo_permutation
 from .table import DISTINCT, REAL, Kind, Parameter, Shapes, rule
 
@@ -126,7 +126,7 @@ rule(
     ),
     vjp=product_vjp,
     doc="Return the product over an axis, several axes (a tuple), or all of them.",
-    kind=Kind.OTHER, domain=REAL, parameters=TYPED,
+    kind=Kind.OTHER, domain=NONZERO, parameters=TYPED,
 )  # fmt: skip
 rule(
     "cumulative_sum",
@@ -146,7 +146,7 @@ rule(
     ),
     vjp=running_product_vjp,
     doc="Return the products of the first entries along an axis: of one, of two, and so on.",
-    kind=Kind.OTHER, domain=REAL, parameters=CUMULATIVE,
+    kind=Kind.OTHER, domain=NONZERO, parameters=CUMULATIVE,
 )  # fmt: skip
 rule(
     "mean",
@@ -164,7 +164,7 @@ rule(
     ),
     vjp=variance_vjp,
     doc="Return the variance over an axis, several axes (a tuple), or all of them.",
-    kind=Kind.OTHER, domain=REAL, parameters=DEVIATION, shapes=Shapes.NONEMPTY,
+    kind=Kind.OTHER, domain=DISTINCT, parameters=DEVIATION, shapes=Shapes.NONEMPTY,
 )  # fmt: skip
 rule(
     "std",
