@@ -214,14 +214,16 @@ def render(
     """
     if not isinstance(path, str | os.PathLike):
         raise DTypeError(f"render: a path is a str or a Path, not {type(path).__name__}.")
-    kind = Path(path).suffix[1:].lower()
-    if kind not in ("dot", "html", *FORMATS):
-        endings = ", ".join(f".{one}" for one in ("dot", "html", *FORMATS))
-        raise ArgumentError(f"render: {str(path)!r} does not end with one of {endings}.")
-    if kind == "html":
+    kind = Path(path).suffix.lower()
+    endings = (".dot", ".html", *(f".{one}" for one in FORMATS))
+    if kind not in endings:
+        raise ArgumentError(f"render: {str(path)!r} does not end with one of {', '.join(endings)}.")
+    if kind == ".html":
         content: Any = to_html(obj, style=style, timeout=timeout, **options).encode()
     else:
         drawing = to_dot(obj, style=style or "structure", **options)
-        content = drawing.source.encode() if kind == "dot" else drawing.pipe(kind, timeout=timeout)
+        content = drawing.source.encode()
+        if kind != ".dot":
+            content = drawing.pipe(kind[1:], timeout=timeout)
     write(path, content)
     return path

@@ -44,17 +44,14 @@ def draw(
     int
         0 if there is a picture, 1 if it could not be made, 2 if the target cannot be drawn.
     """
+    status = 2
     try:
         subject, args = plan(load(target), shapes, variables, seed)
+        status = 1
+        print(render(subject, out or f"{target.rpartition(':')[2]}.svg", args=args, **options))
     except TinygraphError as error:
         print(f"tinygraph draw: {error}", file=sys.stderr)
-        return 2
-    try:
-        path = render(subject, out or f"{target.rpartition(':')[2]}.svg", args=args, **options)
-    except TinygraphError as error:
-        print(f"tinygraph draw: {error}", file=sys.stderr)
-        return 1
-    print(path)
+        return status
     return 0
 
 

@@ -212,12 +212,9 @@ class Drawing(graphviz.Digraph):
         return other
 
     def pipe(  # type: ignore[override]
-        self,
-        format: str | None = None,
-        *,
-        encoding: str | None = None,
+        self, format: str | None = None, *, encoding: str | None = None,
         timeout: float | None = TIMEOUT,
-    ) -> bytes | str:
+    ) -> bytes | str:  # fmt: skip
         """Return the picture in a format, as bytes, or as text if an encoding is given.
 
         Parameters
@@ -238,17 +235,10 @@ class Drawing(graphviz.Digraph):
         return output.decode(encoding) if encoding else output
 
     def render(  # type: ignore[override]
-        self,
-        filename: str | os.PathLike | None = None,
-        directory: str | os.PathLike | None = None,
-        view: bool = False,
-        cleanup: bool = False,
-        format: str | None = None,
-        *,
-        outfile: str | os.PathLike | None = None,
-        quiet: bool = False,
-        quiet_view: bool = False,
-    ) -> str:
+        self, filename: Path | str | None = None, directory: Path | str | None = None,
+        view: bool = False, cleanup: bool = False, format: str | None = None, *,
+        outfile: Path | str | None = None, quiet: bool = False, quiet_view: bool = False,
+    ) -> str:  # fmt: skip
         """Save the DOT source and the picture beside it; return the path of the picture.
 
         The arguments are those of `graphviz.Digraph.render`.

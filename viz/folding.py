@@ -61,8 +61,9 @@ def single(node: Any) -> Unit:
 
 
 def units_of(
-    nodes: list[Any], roots: Iterable[Any], depth: int | None, fold: bool | None, max_nodes: int
-) -> list[Unit]:
+    nodes: list[Any], roots: Iterable[Any], *, depth: int | None = None, fold: bool | None = None,
+    max_nodes: int = MAX_NODES,
+) -> list[Unit]:  # fmt: skip
     """Divide a graph into what is drawn as one box each, in the order of the tape.
 
     Parameters
@@ -85,14 +86,14 @@ def units_of(
     if depth is not None and not fold:
         *_, units = graph.levels(depth)
         if fold is False or len(units) <= max_nodes:
-            return graph.with_inputs(units)
+            return units
     graph.repeats = True
     units = []
     for opened in graph.levels(LEVELS if depth is None else depth):
         if len(opened) > max_nodes:
-            return graph.with_inputs(units) if units else graph.nearest(opened, max_nodes)
+            return units or graph.nearest(opened, max_nodes)
         units = opened
-    return graph.with_inputs(units)
+    return units
 
 
 class Folding:
@@ -232,33 +233,29 @@ class Folding:
     # ---- leaves, order, cycles
 
     def with_leaves(self, units: list[Unit]) -> list[Unit]:
-        """Put each leaf into what alone reads it, or beside it; return all by their order."""
+        """Put each leaf into what alone reads it, or beside it; return all by their order.
+
+        A few inputs that have names stay beside it: a reader looks for those.
+        """
         home: dict[Leaf, Unit | None] = {}
         for unit in units:
             unit.leaves = []
-            for node in unit.operations:
-                for one in node.inputs:
-                    if type(one) is Leaf and home.setdefault(one, unit) is not unit:
-                        home[one] = None
+            for one in chain.from_iterable(node.inputs for node in unit.operations):
+                if type(one) is Leaf and home.setdefault(one, unit) is not unit:
+                    home[one] = None
         shown = []
-        for node in self.rank:
-            if type(node) is Leaf:
-                alone = home.get(node)
-                if alone is None or alone.kind == "node" or node in self.roots:
-                    shown.append(single(node))
-                else:
-                    alone.leaves.append(node)
-        return self.in_order([*units, *shown])
-
-    def with_inputs(self, units: list[Unit]) -> list[Unit]:
-        """Take a few inputs that have names out of what reads them: a reader looks for those."""
-        shown: list[Unit] = []
+        for leaf in [node for node in self.rank if type(node) is Leaf]:
+            alone = home.get(leaf)
+            if alone is None or alone.kind == "node" or leaf in self.roots:
+                shown.append(leaf)
+            else:
+                alone.leaves.append(leaf)
         for unit in units:
-            named = [one for one in unit.leaves if one.name and not one.requires_grad]
-            if unit.kind != "node" and len(named) <= INPUTS:
+            named = {one for one in unit.leaves if one.name and not one.requires_grad}
+            if len(named) <= INPUTS:
                 unit.leaves = [one for one in unit.leaves if one not in named]
-                shown += map(single, named)
-        return self.in_order([*units, *shown])
+                shown += named
+        return self.in_order([*units, *map(single, shown)])
 
     def in_order(self, units: list[Unit]) -> list[Unit]:
         """Sort units by where they end on the tape."""

@@ -18,7 +18,7 @@ from tinygraph.rules.table import Parameter, Rule, Shapes
 from tinygraph.tape import Backward, Cell, Leaf, Node, Scope, operands, reachable
 from tinygraph.tensor import Tensor
 
-from .folding import MAX_NODES, Unit, is_array, single, units_of
+from .folding import Unit, is_array, single, units_of
 
 WIDE = 12  # operations that fit beside each other; more are drawn from top to bottom
 LONGEST = 80  # characters of a name that a box shows
@@ -477,15 +477,9 @@ def axes_text(axes: list[int]) -> str:
 
 
 def read(
-    title: str,
-    results: list[tuple[str, Tensor]],
-    direction: str | None = None,
-    besides: Iterable[Leaf] = (),
-    *,
-    depth: int | None = None,
-    fold: bool | None = None,
-    max_nodes: int = MAX_NODES,
-) -> Picture:
+    title: str, results: list[tuple[str, Tensor]], direction: str | None = None,
+    besides: Iterable[Leaf] = (), **folding: Any,
+) -> Picture:  # fmt: skip
     """Describe what the results reach.
 
     Parameters
@@ -498,12 +492,12 @@ def read(
         By default left to right where that is not too long.
     besides : iterable of Leaf
         What is drawn although the results do not reach it.
-    depth, fold, max_nodes
+    **folding
         As for `units_of`.
     """
     roots = [tensor._node or Leaf(tensor.data, Cell()) for _, tensor in results]
     nodes = tape_order(roots)
-    units = [*units_of(nodes, roots, depth, fold, max_nodes), *map(single, besides)]
+    units = [*units_of(nodes, roots, **folding), *map(single, besides)]
     nodes.extend(besides)
     made = [node for node in nodes if node.plan is not None]
     drawn = sum(bool(unit.operations) for unit in units)

@@ -10,30 +10,18 @@ from .graph import ROLES, Arrow, Box, Picture, Region, short
 
 # Light and dark. Each hexadecimal number occurs once, since an SVG turns dark by number.
 PALETTE = {
-    "bg": ("#ffffff", "#14181f"),
-    "ink": ("#1b2330", "#e8ecf2"),
-    "mute": ("#566172", "#a7b2c2"),
-    "line": ("#3d4858", "#9aa7b8"),
-    "param": ("#ffe3b0", "#4a3408"),
-    "param border": ("#8a5200", "#f0b95c"),
-    "input": ("#d3eafb", "#10384f"),
-    "input border": ("#005a8f", "#6cc0f2"),
-    "const": ("#eef0f3", "#262d38"),
-    "const border": ("#6b7685", "#8b97a8"),
-    "op": ("#fdfdfe", "#1d242f"),
-    "op border": ("#3d4859", "#9aa7b9"),
-    "folded": ("#dbe0e7", "#37414f"),
-    "folded border": ("#3d485a", "#9aa7ba"),
-    "result": ("#1b2331", "#e8ecf3"),
-    "result text": ("#fffffe", "#14181e"),
-    "even scope": ("#f4f6f9", "#1a2029"),
-    "odd scope": ("#e9edf3", "#222a35"),
-    "scope border": ("#98a3b2", "#4d5a6b"),
-    "broadcast": ("#00695c", "#4fd1bd"),
-    "gradient": ("#b3400a", "#ff9a61"),
-    "bad": ("#ffd9d9", "#571a1f"),
-    "bad border": ("#b00020", "#ff7b87"),
-}
+    "bg": ("#ffffff", "#14181f"), "ink": ("#1b2330", "#e8ecf2"), "mute": ("#566172", "#a7b2c2"),
+    "line": ("#3d4858", "#9aa7b8"), "param": ("#ffe3b0", "#4a3408"),
+    "param border": ("#8a5200", "#f0b95c"), "input": ("#d3eafb", "#10384f"),
+    "input border": ("#005a8f", "#6cc0f2"), "const": ("#eef0f3", "#262d38"),
+    "const border": ("#6b7685", "#8b97a8"), "op": ("#fdfdfe", "#1d242f"),
+    "op border": ("#3d4859", "#9aa7b9"), "folded": ("#dbe0e7", "#37414f"),
+    "folded border": ("#3d485a", "#9aa7ba"), "result": ("#1b2331", "#e8ecf3"),
+    "result text": ("#fffffe", "#14181e"), "even scope": ("#f4f6f9", "#1a2029"),
+    "odd scope": ("#e9edf3", "#222a35"), "scope border": ("#98a3b2", "#4d5a6b"),
+    "broadcast": ("#00695c", "#4fd1bd"), "gradient": ("#b3400a", "#ff9a61"),
+    "bad": ("#ffd9d9", "#571a1f"), "bad border": ("#b00020", "#ff7b87"),
+}  # fmt: skip
 LIGHT = {name: light for name, (light, _) in PALETTE.items()}
 FONT = "Arial"  # one name: from a list the two engines would pick fonts of different widths
 FONTS = "Arial, 'Liberation Sans', Arimo, Helvetica, sans-serif"  # for the finished SVG

@@ -32,9 +32,8 @@ def results_of(obj: Any, args: tuple) -> tuple[str, list[tuple[str, Tensor]]]:
     elif function and isinstance(obj, tuple | list):
         results = [(getattr(one, "name", None) or f"out{i}", one) for i, one in enumerate(obj)]
     else:
-        results = [
-            (getattr(obj, "name", None) or ("out" if getattr(obj, "shape", ()) else "loss"), obj)
-        ]
+        name = "out" if getattr(obj, "shape", ()) else "loss"
+        results = [(getattr(obj, "name", None) or name, obj)]
     for _, one in results:
         if not isinstance(one, Tensor):
             subject = f"what {function} returned" if function else "this"
@@ -48,9 +47,7 @@ def results_of(obj: Any, args: tuple) -> tuple[str, list[tuple[str, Tensor]]]:
 
 def method_for(model: Any, args: tuple) -> Callable:
     """Return the model's loss, or its prediction, whichever takes so many arguments."""
-    methods = [
-        method for name in ("loss", "predict") if callable(method := getattr(model, name, None))
-    ]
+    methods = [*filter(callable, (getattr(model, name, None) for name in ("loss", "predict")))]
     for method in methods:
         try:
             inspect.signature(method).bind(*args)

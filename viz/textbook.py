@@ -18,8 +18,8 @@ GAP = 4  # points between an array and the line, from top to bottom
 PAGE = 1100  # points that a picture from left to right may be wide
 NODE = 66  # points that an operation takes with the space around it
 SPACE = "\u00a0"
-WORDS = ("above", "below", "→", "←")
-WORDS_DOWN = ("left of", "right", "↓", "↑")
+WORDS = ("above", "below", "→", "←", "top to bottom")
+WORDS_DOWN = ("left of", "right", "↓", "↑", "left to right")
 ROLES = {"param": "variable", "input": "input", "const": "constant"}
 
 
@@ -46,8 +46,9 @@ def draw(picture: Picture, *, legend: bool = True, numbers: Numbers | None = Non
     readers = Counter(arrow.tail for arrow in picture.arrows)
     for box in picture.boxes:
         total = numbers.gradients.get(box.nodes[0]) if readers[box] > 1 else None
-        shape = operation(box, total) if box.role in ("op", "view") else leaf(box, total)
-        drawing.node(box.id, id=box.id, **{"class": box.role}, **shape)
+        added = [] if total is None else [total_text(total)]
+        look = operation(box, added) if box.role in ("op", "view") else leaf(box, added)
+        drawing.node(box.id, id=box.id, **{"class": box.role}, **look)
     lengths = rows(wires, horizontal)
     for wire in wires:
         wire.draw(drawing, lengths[wire.row], horizontal)
@@ -57,8 +58,7 @@ def draw(picture: Picture, *, legend: bool = True, numbers: Numbers | None = Non
 def head(picture: Picture, numbers: Numbers, legend: bool, horizontal: bool) -> str:
     """Write the title, what stands beside the lines, and what the signs mean."""
     caption = picture.caption.replace(graph.ROLES["param"], ROLES["param"])
-    order = "top to bottom" if horizontal else "left to right"
-    near, far, on, back = WORDS if horizontal else WORDS_DOWN
+    near, far, on, back, order = WORDS if horizontal else WORDS_DOWN
     key = style.font(f"{near} the line: value {on}", 10, "ink")
     if numbers.changed:
         caption += f" · shapes for numbers: {numbers.missing}"
@@ -79,16 +79,13 @@ def head(picture: Picture, numbers: Numbers, legend: bool, horizontal: bool) -> 
 # ---------------------------------------------------------------- boxes
 
 
-def leaf(box: Box, total: Any) -> dict[str, str]:
+def leaf(box: Box, added: list[str]) -> dict[str, str]:
     """Draw a leaf or a result by its name, with its gradient where several contributions meet."""
-    rows = [style.line(box, *box.lines[0])]
-    if total is not None:
-        rows.append(added(total))
-    look = {**style.LOOKS[box.role], **(style.BAD if box.bad else {})}
-    return {**look, "label": style.stack(rows, bad=box.bad)}
+    label = style.stack([style.line(box, *box.lines[0]), *added], bad=box.bad)
+    return {**style.LOOKS[box.role], **(style.BAD if box.bad else {}), "label": label}
 
 
-def operation(box: Box, total: Any) -> dict[str, str]:
+def operation(box: Box, added: list[str]) -> dict[str, str]:
     """Draw an operation as a circle with its sign, or an ellipse with its name."""
     node = box.nodes[0]
     sign, settings = graph.sign_of(node), graph.settings_of(node)
@@ -97,19 +94,16 @@ def operation(box: Box, total: Any) -> dict[str, str]:
     if settings:
         rows.append(style.font(settings, 9, "mute"))
         width, height = max(width, 0.065 * len(settings) + 0.3), 0.62
-    if total is not None:
-        rows.append(added(total))
     size = {"fixedsize": "true", "width": f"{width:.2f}", "height": f"{height:.2f}"}
     return {
         **style.LOOKS["op"], "shape": "ellipse", "style": "filled", "penwidth": "1.4",
         **(style.FAULT if box.fault else style.BAD if box.bad else {}),
-        "label": style.stack(rows, 3, box.bad),
-        **(size if total is None and not box.bad else {"margin": "0"}),
-        "ordering": "in",
+        "label": style.stack(rows + added, 3, box.bad),
+        **({"margin": "0"} if added or box.bad else size), "ordering": "in",
     }  # fmt: skip
 
 
-def added(total: Any) -> str:
+def total_text(total: Any) -> str:
     """Write the sum of the contributions to a gradient."""
     word = f"<td>{style.font(f'grad{SPACE}', 9, 'gradient')}</td>"
     return style.table([f"{word}<td>{Block(total, 'gradient').table()}</td>"])
@@ -152,10 +146,11 @@ class Block:
             for texts in self.texts
         ]
         if self.matrix:
-            bracket = (
-                f'<td rowspan="{len(rows)}" width="4" color="{style.LIGHT[self.colour]}" border'
+            look = f'width="4" color="{style.LIGHT[self.colour]}" border="1"'
+            left, right = (
+                f'<td rowspan="{len(rows)}" {look} sides="{one}TB"></td>' for one in "LR"
             )
-            rows[0] = f'{bracket}="1" sides="LTB"></td>{rows[0]}{bracket}="1" sides="RTB"></td>'
+            rows[0] = left + rows[0] + right
         return style.table(rows)
 
     def cell(self, text: str) -> str:
@@ -203,9 +198,8 @@ class Wire:
 
     def length(self, horizontal: bool) -> int:
         """Return how long the line has to be."""
-        return even(
-            2 * SIDE + self.widest if horizontal else max(self.before, self.after, 2 * SIDE)
-        )
+        down = max(self.before, self.after, 2 * SIDE)
+        return even(2 * SIDE + self.widest if horizontal else down)
 
     def draw(self, drawing: Drawing, length: int, horizontal: bool) -> None:
         """Draw the line: a node of its own, for only a label has places on both sides."""
@@ -215,15 +209,12 @@ class Wire:
         line = segment(length, colour, arrow.gradient, horizontal)
         table = style.table(self.across(line, length) if horizontal else self.down(line, length))
         name = wire_id(arrow)
-        drawing.node(
-            name, f"<{table}>", id=name, shape="plain", width="0", height="0", margin="0",
-            **{"class": "wire"},
-        )  # fmt: skip
-        for one in (name, f"{arrow.id}_from", f"{arrow.id}_to"):
-            drawing.sentences[one] = arrow.sentence
+        plain = {"class": "wire", "shape": "plain", "width": "0", "height": "0", "margin": "0"}
+        drawing.node(name, f"<{table}>", id=name, **plain)
+        ids = name, f"{arrow.id}_from", f"{arrow.id}_to"
+        drawing.sentences |= dict.fromkeys(ids, arrow.sentence)
         look = {"color": style.LIGHT[colour], "weight": "12" if arrow.tail.role == "op" else "3"}
-        if not arrow.gradient:
-            look["style"] = "dashed"
+        look |= {} if arrow.gradient else {"style": "dashed"}
         end = {"arrowhead": "crow", "arrowsize": ".8"} if arrow.stretched else {}
         into, out = ("w", "e") if horizontal else ("n", "s")
         drawing.edge(arrow.tail.id, f"{name}:l:{into}", id=f"{arrow.id}_from", dir="none", **look)
@@ -236,16 +227,11 @@ class Wire:
             margin = (length - block.width(self.column)) // 2
             return f"<td>{beside(block.table(self.column), margin, sign, margin)}</td>"
 
-        return [
-            *blank(self.after - self.before),
-            *(centred(one, "") for one in self.value),
-            *blank(3),
-            line,
-            *blank(3),
-            *(centred(one, f"←{SPACE}") for one in self.gradient),
-            *(f'<td height="12">{style.font(*one)}</td>' for one in self.captions),
-            *blank(self.before - self.after),
-        ]
+        values = [centred(one, "") for one in self.value]
+        gradients = [centred(one, f"←{SPACE}") for one in self.gradient]
+        captions = [f'<td height="12">{style.font(*one)}</td>' for one in self.captions]
+        return [*blank(self.after - self.before), *values, *blank(3), line, *blank(3),
+                *gradients, *captions, *blank(self.before - self.after)]  # fmt: skip
 
     def down(self, line: str, length: int) -> list[str]:
         """Set value, line, gradient with captions side by side, with the line in the middle."""
@@ -254,10 +240,9 @@ class Wire:
 
         def filled(blocks: list[Block], before: int, sign: str, captions: list, high: int) -> str:
             after = half - before
-            lines = [
-                beside(one.table(self.column), before, sign, after - one.width(self.column))
-                for one in blocks
-            ]
+            column = self.column
+            lines = [beside(one.table(column), before, sign, after - one.width(column))
+                     for one in blocks]  # fmt: skip
             lines += [beside(style.font(*one), SIDE // 2, "", 0) for one in captions]
             top = (length - max(self.before, self.after)) // 2
             rows = [f'<td align="left">{one}</td>' for one in lines]

@@ -202,8 +202,8 @@ class Writer(ast.NodeTransformer):
             name: self.value(given[name]) for name in given
         }
         inner = Writer(helper, scope, {name: self.visit(deepcopy(given[name])) for name in given})
-        [(prefix, first), *others] = inner.statements(tree)
-        if others or prefix or not isinstance(first, ast.Return):
+        done = [*inner.statements(tree)]
+        if len(done) != 1 or done[0][0] or not isinstance(done[0][1], ast.Return):
             return None
-        out = inner.visit(deepcopy(first.value))
+        out = inner.visit(deepcopy(done[0][1].value))
         return out if inner.readable else None
