@@ -3,6 +3,7 @@
 import ast
 import builtins
 import functools
+import operator
 import types
 
 import numpy as np
@@ -49,8 +50,9 @@ def known_of(rule, operands, params):
     """Return what the names in a rule's formulas stand for."""
     with np.errstate(all="ignore"):
         y, r = rule.run(np, tuple(operands), params)
-    y = np.asarray(y)
-    g = np.linspace(-1, 2, y.size).reshape(y.shape)
+    y = tuple(map(np.asarray, y)) if rule.outputs else np.asarray(y)
+    g = [np.linspace(-1, 2, one.size).reshape(one.shape) for one in (y if rule.outputs else (y,))]
+    g = tuple(g) if rule.outputs else g[0]
     named = dict(zip(rule.operands, operands, strict=True)) if not rule.variadic else {}
     shapes = {f"{name}_shape": one.shape for name, one in named.items()}
     joined = {"arrays": operands, "shapes": tuple(one.shape for one in operands)}
@@ -59,8 +61,23 @@ def known_of(rule, operands, params):
 
 def reduced(name):
     """Return NumPy's function, but with parameters as a formula writes them."""
-    names, function = list(RULES[name].parameters), getattr(np, name)
-    return lambda a, *given, **named: function(a, **dict(zip(names, given)), **named)  # noqa: B905
+    names, count = list(RULES[name].parameters), len(RULES[name].operands)
+    function = operator.attrgetter(name)(np)
+    return lambda *given, **named: function(
+        *given[:count],
+        **dict(zip(names, given[count:], strict=False)),
+        **named,
+    )
+
+
+def transform(function):
+    """Return one of NumPy's transforms, with parameters as a formula writes them: n may lack."""
+
+    def call(a, *given, **named):
+        free = [one for one in ("norm", "axis", "n") if one not in named]
+        return function(a, **dict(zip(free, given[::-1], strict=False)), **named)
+
+    return call
 
 
 def computed(rule, text, known):
@@ -72,11 +89,21 @@ def computed(rule, text, known):
     for name, one in RULES.items():
         if {"keepdims", "include_initial"} & {*one.parameters} and hasattr(np, name):
             scope[name] = reduced(name)
+    scope["fft"] = types.SimpleNamespace(
+        **{name: transform(getattr(np.fft, name)) for name in ("fft", "ifft", "rfft", "irfft")}
+    )
+    linalg = [name for name in RULES if hasattr(np.linalg, name.removeprefix("linalg."))]
+    scope["linalg"] = types.SimpleNamespace(
+        **{name.removeprefix("linalg."): reduced(name) for name in linalg if "." in name}
+    )
+    scope |= {name: reduced(name) for name in ("vecdot", "tensordot")}
     for function in filter(None, (rule.forward, rule.residual, *rule.vjp)):
         for name, one in function.__globals__.items():
             if isinstance(one, types.FunctionType):
                 reads_xp = one.__code__.co_varnames[:1] == ("xp",)
                 scope[name] = functools.partial(one, np) if reads_xp else one
+            elif name.isupper():
+                scope[name] = one
     scope.update(known)
     exec(python(text), scope)
     return scope[text.splitlines()[-1].partition(" = ")[0]]
@@ -126,7 +153,11 @@ def test_an_operation_computes_what_its_text_says(name):
         if rule.symbol in ("@", "and", "or", "xor", "not"):
             return  # written with a sign that means something else in Python, or nothing
         with np.errstate(all="ignore"):
-            np.testing.assert_array_equal(computed(rule, text, known), known["y"])
+            found = computed(rule, text, known)
+        for one, two in zip(
+            *((y if rule.outputs else (y,)) for y in (found, known["y"])), strict=True
+        ):
+            np.testing.assert_array_equal(one, two)
 
     tried()
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy
 
 from . import namespace as xp
-from .errors import ArgumentError, ShapeError
+from .errors import ShapeError
 from .namespace import chapter
-from .rules.fft import SWAPPED
+from .rules.fft import swapped
 from .tensor import Tensor, wrap
 
 get, __dir__ = chapter("fft.", globals())
@@ -74,13 +74,6 @@ def rfft2(x: Any, /, s: Any = None, axes: Any = (-2, -1), norm: Any = "backward"
 def irfft2(x: Any, /, s: Any = None, axes: Any = (-2, -1), norm: Any = "backward") -> Tensor:
     """Return the real numbers that a transform over two axes is of."""
     return irfftn(x, s, axes, norm)
-
-
-def swapped(norm: Any) -> Any:
-    """Return the normalisation of the transform the other way."""
-    if norm not in SWAPPED:
-        raise ArgumentError(f'fft: norm is "backward", "ortho" or "forward", not {norm!r}.')
-    return SWAPPED[norm]
 
 
 def hfft(x: Any, /, n: Any = None, axis: int = -1, norm: Any = "backward") -> Tensor:

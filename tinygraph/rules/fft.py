@@ -3,9 +3,16 @@
 A transform is linear, and its matrix symmetric: the transposed function transforms too.
 """
 
+from ..errors import ArgumentError
 from .table import REAL, Kind, Parameter, Shapes, rule
 
-SWAPPED = {"backward": "forward", None: "forward", "forward": "backward", "ortho": "ortho"}
+
+def swapped(norm):
+    """Return the normalisation of the transform the other way."""
+    ways = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
+    if norm not in ways:
+        raise ArgumentError(f'fft: norm is "backward", "ortho" or "forward", not {norm!r}.')
+    return ways[norm]
 
 
 def fitted(xp, a, length, axis):
@@ -29,7 +36,7 @@ def rfft_vjp(xp, g, a_shape, n, axis, norm):
 def irfft_vjp(xp, g, a_shape, axis, norm):
     """Transform g; all frequencies count twice but those that are their own conjugates."""
     points, after = g.shape[axis], g.ndim - axis % g.ndim - 1
-    pulled = xp.conj(xp.fft.rfft(g, axis=axis, norm=SWAPPED[norm]))
+    pulled = xp.conj(xp.fft.rfft(g, axis=axis, norm=swapped(norm)))
     k = xp.reshape(xp.arange(points // 2 + 1), (points // 2 + 1, *(1,) * after))
     pulled = xp.where((k == 0) | (2 * k == points), pulled, 2.0 * pulled)
     return fitted(xp, pulled, a_shape[axis], axis)

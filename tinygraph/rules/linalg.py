@@ -4,6 +4,8 @@ Formulas are transposes, as everywhere in the table. The longer ones, of functio
 holomorphic, are written as in a book, for gradients that point uphill, between two conjugations.
 """
 
+from math import inf
+
 import numpy
 
 from ..errors import ArgumentError, LinAlgError, MissingDependencyError
@@ -77,7 +79,7 @@ def known(x):
 
 def refuse(name, wrong, what):
     """Raise an error where a derivative does not exist."""
-    if wrong.any():
+    if wrong:
         raise LinAlgError(f"{name}: no gradient flows through {what}.")
 
 
@@ -89,7 +91,7 @@ def over_differences(xp, a, v, name, what):
     if values is not None and numbers is not None and values.size:
         size = numpy.abs(known(v)).max(axis=-1)[..., None, None]
         equal = numpy.abs(values) <= values.shape[-1] * numpy.finfo(v.dtype).eps * size
-        refuse(name, equal & (numbers != 0) & ~known(skip), what)
+        refuse(name, (equal & (numbers != 0) & ~known(skip)).any(), what)
     skip = skip | ((gap == 0) & (a == 0))
     return xp.where(skip, 0.0, a / xp.where(skip, 1.0, gap))
 
@@ -220,7 +222,7 @@ rule(
 def vector_norm_vjp(xp, g, a, y, axis, keepdims, ord):
     """Return g·sign(a)·(|a| / y)ᵖ⁻¹, 0 where a is 0."""
     size = xp.abs(a)
-    if ord in (numpy.inf, -numpy.inf):
+    if ord in (inf, -inf):
         return abs_vjp(xp, extremum(xp, g, size, y, axis, keepdims), a, size)
     y = restore(xp, y, a.shape, axis, keepdims)
     g = restore(xp, g, a.shape, axis, keepdims)
@@ -247,16 +249,15 @@ rule(
 # ---------------------------------------------------------------- inverses and determinants
 
 
-def solve_right(xp, solve, a, g, b_shape):
+def solve_right(xp, g, a, b_shape):
     """Pull g back to the right side b of a·x = b."""
-    vectors = len(b_shape) == 1
-    x = solve(a.mT, column(xp, g) if vectors else g)
-    return xp.squeeze(x, axis=-1) if vectors else x
+    if len(b_shape) == 1:
+        return xp.squeeze(xp.linalg.solve(a.mT, column(xp, g)), axis=-1)
+    return xp.linalg.solve(a.mT, g)
 
 
-def solve_left(xp, solve, a, g, b_shape, y):
-    """Pull g back to the matrix a of a·x = b."""
-    pulled = solve_right(xp, solve, a, g, b_shape)
+def against(xp, pulled, b_shape, y):
+    """Return −pulled·yᵀ, for vectors or matrices: the gradient of a from that of b."""
     if len(b_shape) == 1:
         return -column(xp, pulled) * row(xp, y)
     return -product(pulled, y.mT)
@@ -264,11 +265,22 @@ def solve_left(xp, solve, a, g, b_shape, y):
 
 rule(
     "linalg.solve",
-    vjp=(lambda xp, g, a, b_shape, y: solve_left(xp, xp.linalg.solve, a, g, b_shape, y),
-         lambda xp, g, a, b_shape: solve_right(xp, xp.linalg.solve, a, g, b_shape)),
+    vjp=(lambda xp, g, a, b_shape, y: against(xp, solve_right(xp, g, a, b_shape), b_shape, y),
+         solve_right),
     doc="Return x with a @ x = b; b is one vector, or a stack of matrices.",
     kind=OTHER, domain=(MATRIX, REAL), shapes=Shapes.SOLVED, broadcasts=True,
 )  # fmt: skip
+
+
+def scipys(a, b, lower, unit_diagonal):
+    """Call SciPy's function for triangular matrices."""
+    try:
+        from scipy.linalg import solve_triangular
+    except ImportError as error:
+        raise MissingDependencyError(
+            "linalg.solve_triangular needs SciPy: pip install scipy"
+        ) from error
+    return solve_triangular(a, b, lower=lower, unit_diagonal=unit_diagonal)
 
 
 def solve_triangular(xp, a, b, /, *, lower=False, unit_diagonal=False):
@@ -285,23 +297,21 @@ def solve_triangular(xp, a, b, /, *, lower=False, unit_diagonal=False):
     """
     if hasattr(xp.linalg, "solve_triangular"):
         return xp.linalg.solve_triangular(a, b, lower=lower, unit_diagonal=unit_diagonal)
-    try:
-        from scipy import linalg
-    except ImportError as error:
-        raise MissingDependencyError(
-            "linalg.solve_triangular needs SciPy: pip install scipy"
-        ) from error
-    return linalg.solve_triangular(a, b, lower=lower, unit_diagonal=unit_diagonal)
+    return scipys(a, b, lower, unit_diagonal)
 
 
-def turned(xp, lower, unit_diagonal):
-    """Return the function that solves with the transpose of a triangular matrix."""
-    return lambda a, b: solve_triangular(xp, a, b, lower=not lower, unit_diagonal=unit_diagonal)
+def triangular_right(xp, g, a, b_shape, lower, unit_diagonal):
+    """Pull g back to the right side b of a·x = b."""
+    upper, vectors = not lower, len(b_shape) == 1
+    g = column(xp, g) if vectors else g
+    x = solve_triangular(xp, a.mT, g, lower=upper, unit_diagonal=unit_diagonal)
+    return xp.squeeze(x, axis=-1) if vectors else x
 
 
 def triangular_left(xp, g, a, b_shape, y, lower, unit_diagonal):
     """Pull g back to the triangle that is read."""
-    whole = solve_left(xp, turned(xp, lower, unit_diagonal), a, g, b_shape, y)
+    pulled = triangular_right(xp, g, a, b_shape, lower, unit_diagonal)
+    whole = against(xp, pulled, b_shape, y)
     i, j = places(xp, a)
     first, last = (j, i) if lower else (i, j)
     return xp.where(first < last if unit_diagonal else first <= last, whole, 0.0)
@@ -310,9 +320,7 @@ def triangular_left(xp, g, a, b_shape, y, lower, unit_diagonal):
 rule(
     "linalg.solve_triangular",
     solve_triangular,
-    vjp=(triangular_left,
-         lambda xp, g, a, b_shape, lower, unit_diagonal: solve_right(
-             xp, turned(xp, lower, unit_diagonal), a, g, b_shape)),
+    vjp=(triangular_left, triangular_right),
     kind=OTHER, domain=(MATRIX, REAL), shapes=Shapes.SOLVED, broadcasts=True,
     parameters={"lower": Parameter.FLAG, "unit_diagonal": Parameter.FLAG},
 )  # fmt: skip
@@ -434,17 +442,18 @@ rule(
 )  # fmt: skip
 
 
+def given(xp, g, like):
+    """Return the conjugate of a gradient, zeros where none arrived."""
+    return xp.zeros(like.shape, dtype=like.dtype) if g is None else conj(xp, g)
+
+
 def qr_vjp(xp, g, a, y):
     """Return (G_Q + Q·S)·R⁻ᴴ, where S is Hermitian with the lower triangle of R·G_Rᴴ − G_Qᴴ·Q."""
     q, r = y
-    gq, gr = (xp.zeros(of.shape, dtype=of.dtype) if one is None else conj(xp, one)
-              for one, of in zip(g, y, strict=True))  # fmt: skip
+    gq, gr = given(xp, g[0], q), given(xp, g[1], r)
     k = min(a.shape[-2:])
-    if q.shape[-1] > k:
-        raise LinAlgError(
-            "linalg.qr: no gradient flows through the completed basis of a matrix with more rows "
-            'than columns. Use mode="reduced".'
-        )
+    refuse("linalg.qr", q.shape[-1] > k, "the vectors that complete a basis, which are not "
+           'determined. Use mode="reduced"')  # fmt: skip
     gq = gq + a[..., k:] @ adjoint(xp, gr[..., k:])
     rest = q @ gr[..., k:]
     gr, r = gr[..., :k], r[..., :k]
@@ -522,9 +531,15 @@ def complex_(xp, a):
     return xp.astype(a, xp.result_type(a.dtype, xp.complex64))
 
 
+def eig(xp, a, /):
+    """Return NumPy's answer as complex numbers."""
+    values, vectors = xp.linalg.eig(a)
+    return complex_(xp, values), complex_(xp, vectors)
+
+
 rule(
     "linalg.eig",
-    lambda xp, a, /: tuple(complex_(xp, one) for one in xp.linalg.eig(a)),
+    eig,
     vjp=eig_vjp,
     doc="Return the complex eigenvalues of square matrices and eigenvectors of length 1.\n\n"
     f"The gradient {PHASE}; repeated eigenvalues have none.",
@@ -539,6 +554,25 @@ rule(
 )  # fmt: skip
 
 
+def of_basis(xp, basis, pulled, s):
+    """Pull back to A what arrives at U, or to Aᴴ what arrives at V, less the other basis."""
+    k, extra = s.shape[-1], known(pulled)
+    if extra is not None:
+        refuse("linalg.svd", extra[..., k:].any(), "the vectors that complete a basis, which are "
+               "not determined. Use full_matrices=False")  # fmt: skip
+    pulled = pulled[..., :k]
+    inner = adjoint(xp, basis) @ pulled
+    skew = inner - adjoint(xp, inner)
+    what = "singular vectors of repeated singular values, which are not determined"
+    sums = row(xp, s) + column(xp, s)
+    within = over_differences(xp, skew / sums, s, "linalg.svd", what) * row(xp, s)
+    if basis.dtype.kind == "c":  # the phases of U and V turn together: half from each
+        within = within + diagonal_matrix(xp, 0.25 * diagonal(xp, skew) / s)
+    if basis.shape[-2] == k:
+        return basis @ within
+    return basis @ within + (pulled - basis @ inner) / row(xp, s)
+
+
 def svd_vjp(xp, g, y):
     """Return U·((skew(Uᴴ·G_U) / E)·S + S·(skew(Vᴴ·G_V) / E) + diag(g_S))·Vᴴ, E = s_j² − s_i².
 
@@ -546,34 +580,14 @@ def svd_vjp(xp, g, y):
     """
     u, s, vh = y
     k = s.shape[-1]
-    gu, gs, gv = (conj(xp, one) for one in g)
+    gu, gs, gv = conj(xp, g[0]), conj(xp, g[1]), conj(xp, g[2])
     gv = None if gv is None else adjoint(xp, gv)
-    for one in (gu, gv):
-        extra = None if one is None else known(one)
-        if extra is not None:
-            refuse("linalg.svd", extra[..., k:], "the vectors that complete a basis, which are "
-                   "not determined. Use full_matrices=False")  # fmt: skip
     v, u = adjoint(xp, vh)[..., :k], u[..., :k]
     total = 0.0 if gs is None else u * row(xp, gs) @ adjoint(xp, v)
-
-    def turned(basis, pulled):
-        """Return the two parts of the gradient of one of the bases, as of U."""
-        pulled = pulled[..., :k]
-        inner = adjoint(xp, basis) @ pulled
-        skew = inner - adjoint(xp, inner)
-        what = "singular vectors of repeated singular values, which are not determined"
-        sums = row(xp, s) + column(xp, s)
-        within = over_differences(xp, skew / sums, s, "linalg.svd", what) * row(xp, s)
-        if basis.dtype.kind == "c":  # the phases of U and V turn together: half from each
-            within = within + diagonal_matrix(xp, 0.25 * diagonal(xp, skew) / s)
-        if basis.shape[-2] == k:
-            return basis @ within
-        return basis @ within + (pulled - basis @ inner) / row(xp, s)
-
     if gu is not None:
-        total = total + turned(u, gu) @ adjoint(xp, v)
+        total = total + of_basis(xp, u, gu, s) @ adjoint(xp, v)
     if gv is not None:
-        total = total + u @ adjoint(xp, turned(v, gv))
+        total = total + u @ adjoint(xp, of_basis(xp, v, gv, s))
     return conj(xp, total)
 
 
@@ -608,8 +622,10 @@ def expm(xp, a, /):
     """Return the exponential of square matrices."""
     if hasattr(xp.linalg, "expm"):
         return xp.linalg.expm(a)
-    size = max(1.0, float(xp.max(xp.sum(xp.abs(a), axis=-2)))) if a.size else 1.0
-    halvings = max(0, int(numpy.ceil(numpy.log2(size / REACH)))) if size < numpy.inf else 0
+    size = float(xp.max(xp.sum(xp.abs(a), axis=-2))) if a.size else 0.0
+    halvings = 0
+    if REACH < size < inf:
+        halvings = int(numpy.ceil(numpy.log2(size / REACH)))
     a = a / 2.0**halvings
     square, one = a @ a, xp.astype(eye(xp, a.shape[-1]), a.dtype)
     even = PADE[12] * one
