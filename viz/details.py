@@ -58,8 +58,8 @@ def add_memory(picture: Picture) -> None:
         freed = freed or any(node.kept is None for node in made)
         if kept:
             box.lines.append(("mute", f"keeps {size(sum(kept.values()))}"))
-    kept = "freed by the walk back" if freed else f"{size(total)} kept for the way back"
-    picture.caption += f" · {kept}"
+    whole = "freed by the walk back" if freed else f"{size(total)} kept for the way back"
+    picture.caption += f" · {whole}"
 
 
 def size(count: int) -> str:

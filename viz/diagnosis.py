@@ -132,8 +132,7 @@ class _Check:
     """The findings of one picture."""
 
     def __init__(self, picture: Picture, numbers: Numbers):
-        self.picture = picture
-        self.numbers = numbers
+        self.picture, self.numbers = picture, numbers
         self.order = graph.tape_order(picture.roots)
         self.boxes = {node: box for box in picture.boxes for node in box.nodes}
         self.bad = {node for node, array in numbers.values.items() if not finite(array)}
@@ -202,14 +201,11 @@ class _Check:
 
         What its operands are is left out where that was told already; of a gradient only 0 is told.
         """
-        if (
-            not node.plan
-            or node.plan.rule.kind is not Kind.ELEMENTWISE
-            or array.shape != node.shape
-        ):
+        rule = node.plan and node.plan.rule
+        if not rule or rule.kind is not Kind.ELEMENTWISE or array.shape != node.shape:
             return ""
         fine, told = numpy.isfinite(array), []
-        for name, one in zip(node.plan.rule.operands, node.inputs, strict=True):
+        for name, one in zip(rule.operands, node.inputs, strict=True):
             if not there and is_array(one) and one.dtype.kind != "c":
                 values = numpy.broadcast_to(self.numbers.values[one], fine.shape)
                 condition = apart(values[~fine], values[fine])
@@ -303,11 +299,8 @@ class _Check:
     def chain(self) -> None:
         """Say whether the gradient vanishes or explodes on its way along the spine."""
         gradients = self.numbers.gradients
-        sizes = [
-            (node, mean_size(gradients[node]))
-            for node in graph.spine_from(self.picture.roots[0])
-            if node in gradients and gradients[node].size > 1
-        ]
+        spine = [one for one in graph.spine_from(self.picture.roots[0]) if one in gradients]
+        sizes = [(one, mean_size(gradients[one])) for one in spine if gradients[one].size > 1]
         if len(sizes) < 2 or not all(numpy.isfinite(size) for _, size in sizes):
             return
         (late, top), (early, bottom) = sizes[0], sizes[-1]
@@ -335,14 +328,12 @@ class _Check:
             counted.insert(0, f"{graph.several(counts[0][0], 'gradient')} {counts[0][1]}")
         picture, missing = self.picture, self.numbers.missing
         if self.numbers.changed:
-            missing = ""
-            picture.notes.insert(0, (
-                f"not checked: gradients, and what follows {short(self.numbers.told)}, which "
-                f"{'have' if len(self.numbers.changed) > 1 else 'has'} new values since"
-            ))  # fmt: skip
-        told = [", ".join(counted), self.checked(), missing and f"no gradients: {missing}"]
-        picture.caption = " · ".join(filter(None, [picture.caption, *told]))
-        said = filter(None, [headline, *told, *picture.notes])
+            missing, verb = "", "have" if len(self.numbers.changed) > 1 else "has"
+            told = f"{short(self.numbers.told)}, which {verb} new values since"
+            picture.notes.insert(0, f"not checked: gradients, and what follows {told}")
+        said = [", ".join(counted), self.checked(), missing and f"no gradients: {missing}"]
+        picture.caption = " · ".join(filter(None, [picture.caption, *said]))
+        said = [*filter(None, [headline, *said, *picture.notes])]
         picture.summary = " ".join([*(f"{one}." for one in said), picture.summary])
 
     def checked(self) -> str:

@@ -5,6 +5,7 @@ whether a gradient flows back along it.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from .graph import ROLES, Arrow, Box, Picture, Region, short
 
@@ -54,7 +55,7 @@ BAD = {"color": LIGHT["bad border"], "penwidth": "3"}
 FAULT = {**BAD, "style": "filled", "fillcolor": LIGHT["bad"], "margin": "0.2,0.09"}
 DIAGONALS = {"shape": "box", "style": "filled,diagonals"}  # shapes of another outline lose it
 SPACE = '<td height="2"></td>'
-KEYS = {  # in the legend: text, fill, border and its width
+KEYS: dict[str, Any] = {  # in the legend: text, fill, border and its width
     "param": ("ink", "param", "param border", 2), "view": ("mute",),
     "result": ("result text", "result", "result", 1),
 }  # fmt: skip

@@ -205,5 +205,6 @@ class Writer(ast.NodeTransformer):
         done = [*inner.statements(tree)]
         if len(done) != 1 or done[0][0] or not isinstance(done[0][1], ast.Return):
             return None
-        out = inner.visit(deepcopy(done[0][1].value))
+        body: Any = done[0][1].value
+        out = inner.visit(deepcopy(body))
         return out if inner.readable else None
