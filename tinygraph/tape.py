@@ -152,7 +152,7 @@ class Node:
 # ---------------------------------------------------------------- what is recorded, and where
 
 
-def seed(generator: numpy.random.Generator) -> int:
+def seed(generator: Any) -> int:
     """Draw a seed."""
     return int(generator.integers(2**63))
 
