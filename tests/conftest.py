@@ -19,7 +19,17 @@ settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("gate")
 
 
-GROUPS = {"thorough": "minutes of work", "browser": "needs a browser"}
+GROUPS = {
+    "thorough": "minutes of work",
+    "browser": "needs a browser",
+    "friends": "needs SciPy's array API mode, scikit-learn and einops",
+}
+
+
+def pytest_configure(config):
+    """Set SciPy's array API mode, which it reads once, before a test imports it."""
+    if "friends" in config.option.markexpr:
+        os.environ["SCIPY_ARRAY_API"] = "1"
 
 
 def pytest_collection_modifyitems(config, items):

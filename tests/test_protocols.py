@@ -44,7 +44,8 @@ def test_every_ufunc_with_a_rule_is_taken():
         lambda x: np.where(np.array([True, False, True]), x, 0.0),
         lambda x: np.astype(x, np.float32), np.copy, lambda x: np.permute_dims(x, (1, 0)),
         lambda x: np.exp(x), lambda x: np.float64(2) * x, lambda x: np.ones((2, 3)) * x,
-        lambda x: np.ones((2, 2)) @ x, lambda x: np.ones(3) - x,
+        lambda x: np.ones((2, 2)) @ x, lambda x: np.ones(3) - x, lambda x: x.conjugate(),
+        lambda x: x.real,
     ],
 )  # fmt: skip
 def test_numpys_call_is_recorded_and_gives_numpys_numbers(call, x):

@@ -30,6 +30,12 @@ def test_a_function_without_a_rule_says_so():
             call()
 
 
+def test_psi_is_the_other_name_of_digamma():
+    assert tg.special.psi(0.5) == special.digamma(0.5)
+    with pytest.raises(AttributeError, match="tetragamma"):
+        tg.special.tetragamma  # noqa: B018
+
+
 def test_at_the_ends():
     big = np.array([-1e4, 1e4])
     assert tg.grad(lambda x: tg.sum(tg.special.log_expit(x)))(big).tolist() == [1.0, 0.0]

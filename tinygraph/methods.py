@@ -152,6 +152,8 @@ for _method in (
     _repr_mimebundle_, astype, copy, ravel, reshape, sort, squeeze, swapaxes, to_device, transpose
 ):  # fmt: skip
     setattr(Tensor, _method.__name__, _method)
+for _name in ("imag", "real"):
+    setattr(Tensor, _name, property(getattr(namespace, _name)))
 Tensor.flatten = ravel  # type: ignore[attr-defined]
 Tensor.__copy__ = copy  # type: ignore[attr-defined]
 Tensor.__getitem__ = getitem

@@ -1,5 +1,11 @@
 """SciPy's special functions over Tensors, where SciPy is installed."""
 
+from typing import Any
+
 from .namespace import chapter
 
-__getattr__, __dir__ = chapter("special.", globals())
+get, __dir__ = chapter("special.", globals())
+
+
+def __getattr__(name: str) -> Any:
+    return get({"psi": "digamma"}.get(name, name))  # SciPy has two names for it
