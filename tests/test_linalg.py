@@ -430,3 +430,16 @@ def test_aliases_are_the_same_functions():
     assert str(inspect.signature(LINALG.solve_triangular)) == (
         "(a, b, /, *, lower=False, unit_diagonal=False)"
     )
+
+
+def test_arguments_that_are_written_to_later():
+    a = tg.tensor(real(2, 3), requires_grad=True)
+    axes, rtol = [[1], [0]], np.array(1e-3)
+    product, inverse = tg.tensordot(a, np.ones((3, 2)), axes=axes), LINALG.pinv(a, rtol=rtol)
+    axes[0][0], rtol[...] = 0, 10.0
+    (tg.sum(product) + tg.sum(inverse)).backward()
+    expected = tg.grad(lambda x: 2 * tg.sum(x) + tg.sum(LINALG.pinv(x)))(a.numpy())
+    np.testing.assert_allclose(a.grad.numpy(), expected)
+    assert LINALG.pinv(np.diag([1.0, 0.1]), rtol=tg.tensor(0.5)).tolist() == [[1, 0], [0, 0]]
+    with pytest.raises(tg.ShapeError, match="tensordot"):
+        tg.tensordot(real(2, 3), real(2, 3), axes=1)

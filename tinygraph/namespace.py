@@ -52,12 +52,23 @@ def dtype_of(dtype: Any) -> Any:
     return None if dtype is None else numpy.dtype(dtype)
 
 
+def contraction_of(axes: Any) -> Any:
+    """Return how many axes to sum over, or a pair of tuples of them."""
+    return tuple(map(shape_of, axes)) if hasattr(axes, "__iter__") else index(axes)
+
+
+def cutoff_of(rtol: Any) -> Any:
+    """Return a number, or numbers that nobody else can write to."""
+    return rtol if rtol is None or type(rtol) is float else array_of(rtol, copy=True)
+
+
 # How the parameters of an operation are read, so that nobody else can write to what it keeps.
 READERS = {
     Parameter.AXES: axes_of, Parameter.UNIT_AXES: axes_of, Parameter.PERMUTATION: shape_of,
     Parameter.SHAPE: shape_of, Parameter.WIDER_SHAPE: shape_of,
     Parameter.INDEXED_SHAPE: shape_of, Parameter.INDEX: index_of, Parameter.DTYPE: dtype_of,
     Parameter.NEW_AXES: axes_of,
+    Parameter.CONTRACTION: contraction_of, Parameter.CUTOFF: cutoff_of,
 }  # fmt: skip
 
 
