@@ -22,22 +22,12 @@ STYLES = {"structure": structure.draw, "textbook": textbook.draw}
 
 
 def to_dot(
-    obj: Tensor | dict[str, Tensor] | Callable,
-    *,
-    args: tuple = (),
-    style: str = "structure",
-    direction: str | None = None,
-    title: str | None = None,
-    legend: bool = True,
-    check: bool = False,
-    params: Any = None,
-    depth: int | None = None,
-    fold: bool | None = None,
-    max_nodes: int = MAX_NODES,
-    shapes: str | None = "node",
-    values: bool = False,
+    obj: Tensor | dict[str, Tensor] | Callable, *, args: tuple = (), style: str = "structure",
+    direction: str | None = None, title: str | None = None, legend: bool = True,
+    check: bool = False, params: Any = None, depth: int | None = None, fold: bool | None = None,
+    max_nodes: int = MAX_NODES, shapes: str | None = "node", values: bool = False,
     memory: bool = False,
-) -> Drawing:
+) -> Drawing:  # fmt: skip
     """Return the picture of a graph, as a `graphviz.Digraph` that can be changed.
 
     The same graph gives the same picture, byte for byte. Drawing runs nothing, except for a
@@ -129,13 +119,9 @@ def to_dot(
 
 
 def to_html(
-    obj: Tensor | dict[str, Tensor] | Callable,
-    *,
-    style: str | None = None,
-    legend: bool = True,
-    timeout: float | None = TIMEOUT,
-    **options: Any,
-) -> str:
+    obj: Tensor | dict[str, Tensor] | Callable, *, style: str | None = None, legend: bool = True,
+    timeout: float | None = TIMEOUT, **options: Any,
+) -> str:  # fmt: skip
     """Return a page that steps through a graph: forward, and back from a single number.
 
     It is one file that loads nothing. Each step shows the formula of an operation and the array of
@@ -172,13 +158,9 @@ def to_html(
 
 
 def render(
-    obj: Tensor | dict[str, Tensor] | Callable,
-    path: str | os.PathLike,
-    *,
-    style: str | None = None,
-    timeout: float | None = TIMEOUT,
-    **options: Any,
-) -> str | os.PathLike:
+    obj: Tensor | dict[str, Tensor] | Callable, path: str | os.PathLike, *,
+    style: str | None = None, timeout: float | None = TIMEOUT, **options: Any,
+) -> str | os.PathLike:  # fmt: skip
     """Draw a graph into a file, written whole or not at all, and return its path.
 
     Parameters

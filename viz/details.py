@@ -47,12 +47,8 @@ def add_memory(picture: Picture) -> None:
     total, freed = 0, False
     for box in picture.boxes:
         made = [node for node in box.nodes if node.plan is not None and node.requires_grad]
-        kept = {
-            id(one): one.nbytes
-            for node in made
-            for one in node.kept or ()
-            if isinstance(one, numpy.ndarray) and id(one) not in counted
-        }
+        arrays = [one for node in made for one in node.kept or () if isinstance(one, numpy.ndarray)]
+        kept = {id(one): one.nbytes for one in arrays if id(one) not in counted}
         counted.update(kept)
         total += sum(kept.values())
         freed = freed or any(node.kept is None for node in made)

@@ -33,8 +33,8 @@ class Unit:
     operations : list of Node
     leaves : list of Leaf
         What is read by these operations only.
-    first, last : list of str
-        The names of the scopes in the first of what repeats, and in the last of it.
+    names : list of list of str
+        The names of the scopes in it; of what repeats, of those in the first and in the last.
     count : int
         How often it repeats.
     """
@@ -43,8 +43,7 @@ class Unit:
     scope: Scope | None
     operations: list[Node]
     leaves: list[Leaf] = field(default_factory=list)
-    first: list[str] = field(default_factory=list)
-    last: list[str] = field(default_factory=list)
+    names: list[list[str]] = field(default_factory=list)
     count: int = 1
 
     @property
@@ -150,7 +149,7 @@ class Folding:
         operations = self.within([scope])
         if len(operations) == 1:
             return single(operations[0])
-        return Unit("scope", scope.parent, operations, first=[scope.name])
+        return Unit("scope", scope.parent, operations, names=[[scope.name]])
 
     def within(self, items: list[Any]) -> list[Node]:
         """Return the operations that are or lie in some items, in the order of the tape."""
@@ -176,8 +175,8 @@ class Folding:
                 loose.append(items[stop])
                 continue
             repeats = items[stop : stop + count * period]
-            ends = names_of(repeats[:period]), names_of(repeats[-period:])
-            units.append(Unit("repeat", scope, self.within(repeats), [], *ends, count))
+            names = [names_of(repeats[:period]), names_of(repeats[-period:])]
+            units.append(Unit("repeat", scope, self.within(repeats), [], names, count))
         chains: dict[Node, list[Node]] = {}  # by their last operations
         for item in reversed([item for item in loose if type(item) is Node]):
             read = [*filter(is_array, item.inputs)]

@@ -402,7 +402,7 @@ def fold_name(unit: Unit) -> str:
             return f"{steps(unit.operations, STEPS // 2)} ({len(unit.operations):,} ops)"
     ends = dict.fromkeys(
         ", ".join(map(plain, [*names[:2], *(["…"] if len(names) > 2 else [])]))
-        for names in (unit.first, unit.last)
+        for names in unit.names
     )
     name = short(" … ".join(filter(None, ends)) or steps(each_of(unit)))
     return f"{name} × {unit.count:,}" if unit.count > 1 else name
@@ -415,7 +415,7 @@ def fold_lines(unit: Unit, name: str, outputs: Iterable[Any], majority: str) -> 
     if len(shapes) == 1:
         ((shape, dtype),) = shapes
         lines.append(("mute", shape_text(shape) + ("" if dtype == majority else f" {dtype}")))
-    if unit.first or unit.kind == "rest":
+    if any(unit.names) or unit.kind == "rest":
         lines.append(("mute", ("each: " if unit.count > 1 else "") + steps(each_of(unit))))
     inputs = sum(bool(leaf.name) and not leaf.requires_grad for leaf in unit.leaves)
     counts = [

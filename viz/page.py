@@ -44,10 +44,9 @@ def write_page(
         )
     numbers = Numbers(picture)
     readable = count <= textbook.MOST and all(box.role != "folded" for box in picture.boxes)
+    drawing = structure.draw(picture, legend=legend)
     if style == "textbook" or (style is None and readable):
         drawing = textbook.draw(picture, legend=legend, numbers=numbers)
-    else:
-        drawing = structure.draw(picture, legend=legend)
     story = Story(picture, numbers)
     for arrow in picture.arrows:
         node = story.sender(arrow)
@@ -64,16 +63,12 @@ def write_page(
         for ending in ("html", "js", "css")
     )
     return Template(page).substitute(
-        title=escape(picture.title or "Graph"),
-        colours=colours() + f"figure{{--least:{0.7 * width:.0f}pt}}",
-        style=style_sheet,
-        svg=svg.strip(),
-        form="tall" if height > 0.6 * width else "wide",
-        last=len(story.steps) - 1,
-        steps=json.dumps(story.steps, ensure_ascii=False).replace("<", r"\u003c"),
-        script=script,
+        title=escape(picture.title or "Graph"), svg=svg.strip(), last=len(story.steps) - 1,
+        colours=colours() + f"figure{{--least:{0.7 * width:.0f}pt}}", style=style_sheet,
+        form="tall" if height > 0.6 * width else "wide", script=script,
         digest=f"sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
-    )
+        steps=json.dumps(story.steps, ensure_ascii=False).replace("<", r"\u003c"),
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- the picture on the page
@@ -81,15 +76,15 @@ def write_page(
 
 def colours() -> str:
     """Give the palette to the page, light and dark."""
-    light, dark = (
-        "".join(f"--{name.replace(' ', '-')}:{pair[i]};" for name, pair in PALETTE.items())
-        for i in (0, 1)
-    )
+    names = {name: name.replace(" ", "-") for name in PALETTE}
+    light, dark = ("".join(f"--{names[one]}:{PALETTE[one][i]};" for one in names) for i in (0, 1))
     return f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
 
 
 NODE = re.compile(r'<g id="([^"]*)" class="node.*?</g>', re.S)
-LINE = "|".join(LIGHT[name] for name in ("line", "const border", "broadcast"))
+LINE = "|".join(
+    f'<polygon fill="{LIGHT[name]}".*/>' for name in ("line", "const border", "broadcast")
+)
 BACK = "|".join(LIGHT[name] for name in ("gradient", "bad border"))
 
 
@@ -100,8 +95,7 @@ def revealed(svg: str, times: dict[str, tuple]) -> str:
         value, gradient = times.get(node[1], (None, None))
         before, line, after = "", "", node[0]
         if value is not None:
-            drawn = rf'<polygon fill="(?:{LINE})".*/>'
-            before, line, after = re.split(rf"({drawn}(?:\s*{drawn})*)", node[0], maxsplit=1)
+            before, line, after = re.split(rf"((?:{LINE})(?:\s*(?:{LINE}))*)", node[0], maxsplit=1)
             before = re.sub(r"<(?=text|poly)", f'<text data-from="{value}" ', before)
             before = re.sub(r"<text (data-from=\S+) (\w+)", r"<\2 \1", before)
             line = line.replace("<polygon", '<polygon class="line"')
