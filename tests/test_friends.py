@@ -110,6 +110,8 @@ CALLS = {
         xpx.angle(x + 1j * x**2)
         xpx.apply_where(x > 1, x, xpc.array_namespace(x).log, xpc.array_namespace(x).exp)
         xpx.at(x * 1.0, 2).set(x[0], copy=True)
+        xpx.union1d(x, x[:3])
+        xpx.setdiff1d(x, x[:3])
     """,
     "X, Y": """
         special.logsumexp(x, b=y)

@@ -163,21 +163,40 @@ def searchsorted(x1, x2, /, *, side="left", sorter=None):
     """Return where entries would go into a sorted array."""
 
 
+def entries(function: Callable) -> Callable:
+    """Make a function that answers with entries of its operand one that records them."""
+
+    @wraps(function)
+    def call(x: Any, /) -> Any:
+        answer = function(x)
+        found = answer[0] if isinstance(answer, tuple) else answer
+        flat = namespace.reshape(x, (-1,))
+        known, first = numpy.unique(flat._data, return_index=True)
+        found = flat[first[numpy.searchsorted(known, found._data)]]
+        return answer._replace(values=found) if isinstance(answer, tuple) else found
+
+    return public(call)
+
+
+@entries
 @numpys(values)
 def unique_all(x, /):
     """Return the entries that differ, where each is first, which is where, how often each is."""
 
 
+@entries
 @numpys(values)
 def unique_counts(x, /):
     """Return the entries that differ, and how often each is there."""
 
 
+@entries
 @numpys(values)
 def unique_inverse(x, /):
     """Return the entries that differ, and which of them is where."""
 
 
+@entries
 @numpys(values)
 def unique_values(x, /):
     """Return the entries that differ, each once."""
