@@ -26,7 +26,7 @@ SIGNS = {  # what Python writes, and what we do
 
 def forward_formula(rule: Rule, known: dict | None = None, *, target: str = "y") -> str | None:
     """Write how a rule computes its result; a line for each statement, if there are several."""
-    if rule.forward is not None:
+    if rule.forward is not None and not rule.forward.__closure__:  # which no text can show
         return formula(rule.forward, known, target=target)
     a, *others = rule.operands
     sign = "==" if rule.symbol == "=" else rule.symbol
@@ -57,13 +57,17 @@ def vjp_formula(
 
 
 def explained(rule: Rule, text: str) -> dict[str, str]:
-    """Say what each of our own functions in a formula of a rule does, by its docstring."""
-    names = {}
+    """Say what our own functions in a formula of a rule do, by their docstrings, and constants."""
+    names, told = {}, {}
     for one in filter(None, (rule.forward, *rule.vjp)):
         names.update(one.__globals__)
-    called = dict.fromkeys(re.findall(r"\b(\w+)\(", text))
-    ours = {name: names[name] for name in called if isinstance(names.get(name), FunctionType)}
-    return {name: (one.__doc__ or "").partition("\n")[0] for name, one in ours.items()}
+    for name in re.findall(r"\w+", text):
+        one = names.get(name)
+        if isinstance(one, FunctionType):
+            told[name] = (one.__doc__ or "").partition("\n")[0]
+        elif isinstance(one, float) and name.isupper():
+            told[name] = f"{one:.6g}"
+    return told
 
 
 # ---------------------------------------------------------------- from the source
