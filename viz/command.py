@@ -64,13 +64,11 @@ def plan(
         returned = thing()
         thing, *args = returned if isinstance(returned, tuple) else (returned,)
     made = Drawn(shapes, seed, OTHERWISE)
-    unknown = set(variables)
-    if callable(thing) and not args:
-        for name, array in made.arguments(thing).items():
-            leaf = name in variables
-            args.append(tensor(array, requires_grad=True, name=name) if leaf else array)
-            unknown.discard(name)
+    arrays = made.arguments(thing) if callable(thing) and not args else {}
+    for name, array in arrays.items():
+        leaf = name in variables
+        args.append(tensor(array, requires_grad=True, name=name) if leaf else array)
     made.finish()
-    if unknown:
+    if unknown := {*variables} - arrays.keys():
         raise ArgumentError(f"--variable {min(unknown)}: give its shape too, with --shape.")
     return thing, tuple(args)

@@ -51,6 +51,11 @@ class Unit:
         """All that it stands for on the tape."""
         return (*self.leaves, *self.operations)
 
+    @property
+    def each(self) -> list[Node]:
+        """The operations of the first of what repeats."""
+        return self.operations[: len(self.operations) // self.count]
+
 
 def single(node: Any) -> Unit:
     """Return a node by itself."""

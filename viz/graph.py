@@ -206,21 +206,18 @@ def called(node: Any) -> str:
 
 def setting(name: str, meaning: Parameter, value: Any) -> str:
     """Write a parameter of an operation; nothing where the shape of the result says it."""
+    parts = value if isinstance(value, tuple) else (value,)
     match meaning:
         case Parameter.SHAPE | Parameter.WIDER_SHAPE | Parameter.INDEXED_SHAPE:
             return ""
         case Parameter.INDEX:
-            parts = value if isinstance(value, tuple) else (value,)
             return f"[{', '.join(map(index_text, parts))}]"
         case Parameter.DTYPE:
             return f"to {value}"
         case Parameter.FLAG:
             return name if value else ""
-    if isinstance(value, tuple) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, tuple):
-        name = "axes"
-    return f"{name} {value}".replace("-", "−")
+    text = f"{name} {parts[0]}" if len(parts) == 1 else f"axes {value}"
+    return text.replace("-", "−")
 
 
 def settings_of(node: Node) -> str:
@@ -388,23 +385,17 @@ def steps(operations: list[Node], count: int = STEPS) -> str:
     return " → ".join([*names, "…"] if len(operations) > count else names)
 
 
-def each_of(unit: Unit) -> list[Node]:
-    """Return the operations of the first of what repeats."""
-    return unit.operations[: len(unit.operations) // unit.count]
-
-
 def fold_name(unit: Unit) -> str:
     """Name what is folded."""
-    match unit.kind:
-        case "rest":
-            return several(len(unit.nodes), "more node")
-        case "chain":
-            return f"{steps(unit.operations, STEPS // 2)} ({len(unit.operations):,} ops)"
+    if unit.kind == "rest":
+        return several(len(unit.nodes), "more node")
+    if unit.kind == "chain":
+        return f"{steps(unit.operations, STEPS // 2)} ({len(unit.operations):,} ops)"
     ends = dict.fromkeys(
-        ", ".join(map(plain, [*names[:2], *(["…"] if len(names) > 2 else [])]))
+        ", ".join(map(plain, names if len(names) < 3 else [*names[:2], "…"]))
         for names in unit.names
     )
-    name = short(" … ".join(filter(None, ends)) or steps(each_of(unit)))
+    name = short(" … ".join(filter(None, ends)) or steps(unit.each))
     return f"{name} × {unit.count:,}" if unit.count > 1 else name
 
 
@@ -416,13 +407,11 @@ def fold_lines(unit: Unit, name: str, outputs: Iterable[Any], majority: str) -> 
         ((shape, dtype),) = shapes
         lines.append(("mute", shape_text(shape) + ("" if dtype == majority else f" {dtype}")))
     if any(unit.names) or unit.kind == "rest":
-        lines.append(("mute", ("each: " if unit.count > 1 else "") + steps(each_of(unit))))
+        lines.append(("mute", ("each: " if unit.count > 1 else "") + steps(unit.each)))
     inputs = sum(bool(leaf.name) and not leaf.requires_grad for leaf in unit.leaves)
-    counts = [
-        "" if unit.kind == "chain" else several(len(unit.operations), "op"),
-        parameters_text(unit.leaves),
-        several(inputs, "input") if inputs else "",
-    ]
+    operations = "" if unit.kind == "chain" else several(len(unit.operations), "op")
+    read = several(inputs, "input") if inputs else ""
+    counts = [operations, parameters_text(unit.leaves), read]
     return [*lines, ("mute", " · ".join(filter(None, counts)))] if any(counts) else lines
 
 
@@ -547,16 +536,16 @@ def read(
         boxes.update(dict.fromkeys(unit.nodes, box))
     arrows = arrows_of(made, boxes, onward, horizontal)
 
-    shown = []  # results are not on the tape: they are drawn besides
+    everything = [*dict.fromkeys(boxes.values())]
     for i, (root, (name, tensor)) in enumerate(zip(roots, results, strict=True)):
         name, main, back = plain(name), root is deepest, root.requires_grad
         value = shape_text(tensor.shape) if tensor.shape else number(tensor.data.item())
         lines = [("name", short(name)), ("mute", value)]
+        # Results are not on the tape: they are drawn besides.
         end = Box(f"r{i}", "result", lines, f"result {name}: {value}", regions.outside, main)
         sentence = arrow_sentence(boxes[root], name, back)
         arrows.append(Arrow(boxes[root], end, 0, back, main, sentence))
-        shown.append(end)
-    everything = [*dict.fromkeys(boxes.values()), *shown]
+        everything.append(end)
     for box in everything:
         box.region.boxes.append(box)
 

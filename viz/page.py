@@ -195,15 +195,14 @@ class Story:
 
     def known_from(self) -> dict[str, tuple]:
         """Return the times at which numbers are known."""
+        turn = len(self.forward) + 1
         there = {box: k for k, box in enumerate(self.forward, 1)}
-        back = {box: k for k, box in enumerate(self.backward, len(self.forward) + 1)}
+        back = {box: k for k, box in enumerate(self.backward, turn)}
+        ends = dict.fromkeys(self.ends, turn) if back else {}
         times: dict[str, tuple] = {}
         complete = dict(back)
         for arrow in self.picture.arrows:
-            if arrow.head in self.ends:
-                arrives = len(self.forward) + 1 if back else None
-            else:
-                arrives = back.get(arrow.head) if arrow.gradient else None
+            arrives = ends.get(arrow.head, back.get(arrow.head) if arrow.gradient else None)
             times[textbook.wire_id(arrow)] = there.get(arrow.tail, 0), arrives
             if arrives and arrow.tail not in back:
                 complete[arrow.tail] = max(arrives, complete.get(arrow.tail, 0))

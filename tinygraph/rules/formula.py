@@ -62,11 +62,11 @@ def explained(rule: Rule, text: str) -> dict[str, str]:
     for one in filter(None, (rule.forward, *rule.vjp)):
         names.update(one.__globals__)
     for name in re.findall(r"\w+", text):
-        one = names.get(name)
-        if isinstance(one, FunctionType):
-            told[name] = (one.__doc__ or "").partition("\n")[0]
-        elif isinstance(one, float) and name.isupper():
-            told[name] = f"{one:.6g}"
+        meant = names.get(name)
+        if isinstance(meant, FunctionType):
+            told[name] = (meant.__doc__ or "").partition("\n")[0]
+        elif isinstance(meant, float) and name.isupper():
+            told[name] = f"{meant:.6g}"
     return told
 
 
