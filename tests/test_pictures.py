@@ -782,7 +782,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("here before")
     (tmp_path / "taken.dot").mkdir()
     for name in ("missing/x.dot", "file/x.dot", "taken.dot"):
-        with pytest.raises(FileError, match="cannot be written"):
+        with pytest.raises(FileError, match=r"^(?!render).*cannot be written"):
             render(x, tmp_path / name)
     assert sorted(os.listdir(tmp_path)) == ["file", "taken.dot"]
     assert not os.listdir(tmp_path / "taken.dot")
@@ -842,7 +842,7 @@ def test_a_program_that_takes_too_long_is_ended_with_all_it_started(tmp_path, no
     stand_in(no_engine, "graphviz-pure", "echo '<svg></svg>'")
     stand_in(no_engine, "dot", f"(/bin/sleep 1; echo > {mark}) &\nwait")
     start = time.monotonic()
-    with pytest.raises(GraphError, match=r"0\.2 seconds.*timeout="):
+    with pytest.raises(GraphError, match=r"^(?!render).*0\.2 seconds.*timeout=.*depth="):
         render(parameter(2), tmp_path / "x.svg", timeout=0.2)
     assert time.monotonic() - start < 0.9
     time.sleep(1.1)
