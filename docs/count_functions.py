@@ -30,8 +30,9 @@ HEAD = """# Every function that is differentiated
 {rules} rules have a derivative, and {composed} more of NumPy's functions are made of them. For each
 the table has the largest difference between a derivative along a direction and a numerical one, the
 latter extrapolated and itself good to 1e-9 or so; relative to the larger of both and 1. It is taken
-over 20 draws of arguments from its entry for a rule, over the cases of the tests for a composed
-function. Printed by `python docs/count_functions.py`.
+over 20 draws of arguments from its entry for a rule (for some, with a dtype of float32, whose
+numerical derivatives are coarse), over the cases of the tests for a composed function. Printed by
+`python docs/count_functions.py`.
 
 By their own documentation or source, HIPS autograd differentiates 153 functions, and advect 312
 callables of NumPy and 128 functions of the standard.

@@ -38,7 +38,16 @@ import numpy
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CHAPTERS = ("elementwise", "fft", "indexing", "linalg", "manipulation", "nn", "reductions", "sorting")
+CHAPTERS = (
+    "elementwise",
+    "fft",
+    "indexing",
+    "linalg",
+    "manipulation",
+    "nn",
+    "reductions",
+    "sorting",
+)
 TESTS = ("tests/test_rules.py",)
 PATIENCE = 300  # seconds after which a mutant that still runs is caught
 INPUTS = 1000  # of each rule, on which an equivalent mutant is run beside the original

@@ -398,8 +398,10 @@ def test_ordinary_networks_raise_no_alarm(function, scale, depth, width, rows):
 def test_a_gradient_that_vanishes_is_told_with_both_numbers_and_where():
     loss = network(8, 16, tg.nn.sigmoid, 1.0, 32)
     (note,) = checked(loss)[0].notes
-    pattern = (r"gradients vanish: root mean square (\S+) at nn.sigmoid in Layer8, "
-               r"(\S+) at matmul in Layer1; most at nn.sigmoid in Layer\d \(× 0\.\d+\)")  # fmt: skip
+    pattern = (
+        r"gradients vanish: root mean square (\S+) at nn.sigmoid in Layer8, (\S+) at matmul in "
+        r"Layer1; most at nn.sigmoid in Layer\d \(× 0\.\d+\)"
+    )
     top, bottom = (float(one.replace("−", "-")) for one in re.fullmatch(pattern, note).groups())
     gradients = Numbers(read("", [("loss", loss)])).gradients
     layers = [one for one in gradients if one.plan and one.scope]
@@ -413,10 +415,12 @@ def test_a_gradient_that_explodes_and_where_it_does():
         with scope(f"Layer{i}"):
             h = h @ parameter(np.eye(4)) * factor
     (note,) = checked(h.mean())[0].notes
-    assert note == ("gradients explode: root mean square 0.031 at multiply × 1 in Layer2, 3.1e+04 "
-                    "at matmul in Layer0; most at multiply × 1e+06 in Layer1 (× 1e+06)")  # fmt: skip
-    for style in ("structure", "textbook"):
-        assert f"<b>{note}</b>" in to_dot(h.mean(), check=True, style=style).source
+    assert note == (
+        "gradients explode: root mean square 0.031 at multiply × 1 in Layer2, 3.1e+04 at matmul in "
+        "Layer0; most at multiply × 1e+06 in Layer1 (× 1e+06)"
+    )
+    for kind in ("structure", "textbook"):
+        assert f"<b>{note}</b>" in to_dot(h.mean(), check=True, style=kind).source
 
 
 @pytest.mark.parametrize(("factor", "told"), [(1e3, 0), (1e-3, 0), (1e5, 1), (1e-5, 1)])

@@ -504,6 +504,16 @@ CONVENTIONS = {
     "0**1, 0**2, 0**3": (tg.pow, [[0.0, 0.0, 0.0], [1.0, 2.0, 3.0]], [[1, 0, 0], [0, 0, 0]]),
     "a negative base to a whole power": (lambda x: x**3, [[-2.0]], [[12]]),
     "0**2, as an operator": (lambda x: x**2, [[0.0, -3.0]], [[0, -6]]),
+    "cbrt'(0) = inf": (tg.cbrt, [[0.0, 8.0]], [[INF, 1 / 12]]),
+    "sinc'(0) = 0": (tg.sinc, [[0.0]], [[0]]),
+    "fmax: a tie gives half, NaN nothing": (
+        tg.fmax, [[1.0, NAN, 3.0, 2.0], [1.0, 2.0, NAN, 1.0]], [[0.5, 0, 1, 1], [0.5, 1, 0, 0]],
+    ),
+    "fmin: a tie gives half, NaN nothing": (
+        tg.fmin, [[1.0, NAN, 3.0, 2.0], [1.0, 2.0, NAN, 1.0]], [[0.5, 0, 1, 0], [0.5, 1, 0, 1]],
+    ),
+    "fmod at a jump": (tg.fmod, [[4.0, -5.0], [2.0, 3.0]], [[1, 1], [-2, 1]]),
+    "special.xlogy of 0": (tg.special.xlogy, [[0.0, 0.0], [0.0, 2.0]], [[0, 0], [0, 0]]),
     "logsumexp of nothing but −inf": (tg.logsumexp, [[-INF, -INF]], [[0, 0]]),
     "logsumexp of inf": (tg.logsumexp, [[INF, 3.0]], [[NAN, 0]]),
     "logsumexp of what is no number": (tg.logsumexp, [[NAN, 3.0]], [[NAN, NAN]]),
