@@ -686,6 +686,15 @@ def test_a_number_has_an_axis_0_as_in_numpy(name, axis):
     assert (y.item(), x.grad.item(), x.grad.shape) == (3, 2, ())
 
 
+@pytest.mark.parametrize("name", ["cumulative_sum", "cumulative_prod"])
+def test_a_number_accumulates_along_an_axis_of_its_own_as_in_numpy(name):
+    for initial in (False, True):
+        params = {"include_initial": initial}
+        y = call(RULES[name], (np.array(3.0),), params)
+        assert y.tolist() == theirs(name)(np.array(3.0), **params).tolist()
+        check_grads(lambda x, p=params: call(RULES[name], (x,), p), (np.array(3.0),), order=2)
+
+
 @pytest.mark.parametrize("count", range(4))
 @pytest.mark.parametrize("name", ["prod", "cumulative_prod"])
 def test_products_with_any_number_of_zeros(name, count):
