@@ -56,7 +56,7 @@ class Tangent:
     def apply(self, rule: Rule, operands: tuple, params: dict) -> Tensor:
         """Apply a rule to the values, and to the tangents what follows from its entry."""
         primals, tangents = zip(*map(self.split, operands), strict=True)
-        y = apply(rule, primals, params)
+        y: Any = apply(rule, primals, params)
         if rule.outputs:
             return rule.answer(self.several(rule, primals, tangents, y, params))
         if not MODES.get().recording or y.dtype.kind not in "fc":

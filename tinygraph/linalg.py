@@ -42,7 +42,7 @@ def matrix_power(x: Any, n: int, /) -> Tensor:
         x, n = get("inv")(x), -n
     if n == 3:
         return x @ x @ x
-    y = None
+    y: Any = None
     while n:
         n, odd = divmod(n, 2)
         if odd:

@@ -157,7 +157,7 @@ for _name in ("imag", "real"):
 Tensor.flatten = ravel  # type: ignore[attr-defined]
 Tensor.__copy__ = copy  # type: ignore[attr-defined]
 Tensor.__getitem__ = getitem
-Tensor.__array_namespace__ = array_namespace
+Tensor.__array_namespace__ = array_namespace  # type: ignore[attr-defined]
 Tensor.__dlpack__ = dlpack  # type: ignore[attr-defined]
 Tensor.__dlpack_device__ = dlpack_device  # type: ignore[attr-defined]
 for _name in ("sum", "mean", "max", "min", "argmax", "argmin"):

@@ -506,7 +506,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> T
         )
     x, fill = xp.asarray(array), options.pop("constant_values", 0.0)
     places = numpy.arange(1, x.size + 1).reshape(x.shape)
-    places = numpy.pad(places, pad_width, mode, **options)
+    places = numpy.pad(places, pad_width, mode, **options)  # type: ignore[call-overload]
     first = xp.asarray(fill).astype(x.dtype).reshape(1)
     return xp.concat([first, x.reshape(-1)])[places]
 

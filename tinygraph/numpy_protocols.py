@@ -109,8 +109,8 @@ FUNCTIONS |= {
     ),
 }
 
-for _module, _theirs in ((fft, numpy.fft), (linalg, numpy.linalg)):
-    for _name, _ours in list(vars(_module).items()):
+for _chapter, _theirs in ((fft, numpy.fft), (linalg, numpy.linalg)):
+    for _name, _ours in list(vars(_chapter).items()):
         if callable(getattr(_theirs, _name, None)):
             FUNCTIONS.setdefault(getattr(_theirs, _name), partial(called, _ours))
 for _name in ("std", "var"):

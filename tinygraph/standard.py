@@ -16,7 +16,7 @@ from .rules import RULES
 from .tensor import MISTAKES, Tensor, Wrapped, apply, array_of, wrap
 
 
-class Inspection(numpy.__array_namespace_info__):
+class Inspection(numpy.__array_namespace_info__):  # type: ignore[misc]
     """What the namespace can do, which dtypes and which devices it has."""
 
     def devices(self) -> tuple:  # type: ignore[override]
@@ -59,7 +59,7 @@ def dtype_of(name: str, x: Any) -> Any:
 def values(name: str, x: Any) -> Any:
     """Return the values of an array."""
     if isinstance(x, Wrapped) and type(x._data) is not numpy.ndarray:
-        x._data.values  # noqa: B018 (raises: they differ from example to example)
+        getattr(x._data, "values")  # noqa: B009 (raises: they differ)
     return array_of(x)
 
 
@@ -173,7 +173,7 @@ def entries(function: Callable) -> Callable:
         flat = namespace.reshape(x, (-1,))
         known, first = numpy.unique(flat._data, return_index=True)
         found = flat[first[numpy.searchsorted(known, found._data)]]
-        return answer._replace(values=found) if isinstance(answer, tuple) else found
+        return answer._replace(values=found) if hasattr(answer, "_replace") else found
 
     return public(call)
 
@@ -273,7 +273,7 @@ def reshape(x, /, shape, *, copy=None):
 
 @public
 def sign(x, /):
-    """Return the sign of x: −1, 0 or 1; of a complex number x / |x|, or 0."""
+    """Return the sign of x: −1, 0 or 1; of a complex number, it over its size."""
     x = namespace.asarray(x)
     return apply(RULES["complex_sign" if x.dtype.kind == "c" else "sign"], (x,), {})
 
@@ -442,7 +442,8 @@ def triangle(name: str, x: Any, k: int) -> tuple[Tensor, numpy.ndarray, Any]:
     x = namespace.asarray(x)
     if x.ndim < 2:
         raise ShapeError(f"{name}: shape {x.shape} has no matrix.")
-    return x, numpy.tri(*x.shape[-2:], k=k, dtype=bool), False if x.dtype == bool else 0
+    m, n = x.shape[-2:]
+    return x, numpy.tri(m, n, k=k, dtype=bool), False if x.dtype == bool else 0
 
 
 @public

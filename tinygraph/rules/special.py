@@ -5,6 +5,7 @@ Formulas: Digital Library of Mathematical Functions, chapters 5 (gamma), 7 (erro
 """
 
 from math import inf, pi, sqrt
+from typing import Any
 
 from ..errors import MissingDependencyError
 from .table import POSITIVE, REAL, Domain, Kind, rule
@@ -35,7 +36,7 @@ def halved(xp, a, y):
 
 def function(name, *vjp, domain=REAL, convention=""):
     """Enter a function of one or two operands, under SciPy's name."""
-    forward = [
+    forward: Any = [
         lambda xp, a, /: getattr(special(xp), name)(a),
         lambda xp, a, b, /: getattr(special(xp), name)(a, b),
     ][len(vjp) - 1]

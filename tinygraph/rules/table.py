@@ -4,9 +4,9 @@ A rule is written once, against an array namespace ``xp``. Its formulas say by t
 parameters what they read; the table compiles from that what a recorded operation has to keep.
 """
 
+import collections
 import enum
 import math
-from collections import namedtuple
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
@@ -284,9 +284,10 @@ class Rule:
         self.convention = convention
         self.check = check
         self.outputs = outputs
-        self.answer: Any = (
-            namedtuple(f"{name.replace('.', '_')}_results", outputs)._make if outputs else None
-        )
+        self.answer: Any = None
+        if outputs:
+            several: Any = collections.namedtuple
+            self.answer = several(f"{name.replace('.', '_')}_results", outputs)._make
         self.parts = tuple(Part(self, i) for i in range(len(outputs)))
         self._bound: dict[Any, Callable] = {}
         self._plans: dict[tuple[int, ...], Plan | ListPlan] = {}

@@ -109,7 +109,8 @@ def matrices(draw: Callable, shape: tuple[int, ...], dtype: Any, hermitian: bool
     noise = draw(arrays(shape, dtype, Domain(-MARGIN, MARGIN)))
     if hermitian:
         noise = (noise + noise.mT) / 2
-    return (noise + numpy.eye(*shape[-2:]) * numpy.arange(1, shape[-1] + 1)).astype(dtype)
+    m, n = shape[-2:]
+    return (noise + numpy.eye(m, n) * numpy.arange(1, n + 1)).astype(dtype)
 
 
 @st.composite
@@ -196,7 +197,9 @@ def parameter(draw: Callable, means: Parameter, rule: Rule, shape: tuple[int, ..
             return draw(st.sampled_from(options))
         case Parameter.AXES:
             by_place = {axis % ndim: axis for axis in reducible}
-            several = st.lists(st.sampled_from(reducible), unique_by=lambda a: a % ndim).map(tuple)
+            several: Any = st.lists(st.sampled_from(reducible), unique_by=lambda a: a % ndim).map(
+                tuple
+            )
             ways: list[Any] = [several if reducible else st.just(())]
             if reducible:
                 ways.append(st.sampled_from(reducible))
@@ -220,9 +223,9 @@ def parameter(draw: Callable, means: Parameter, rule: Rule, shape: tuple[int, ..
             several = st.lists(st.sampled_from(ones), unique_by=lambda a: a % ndim).map(tuple)
             return draw(st.one_of(st.sampled_from(ones), several))
         case Parameter.PERMUTATION:
-            turned = st.sampled_from([[*range(i, ndim), *range(i)] for i in range(ndim)] or [[]])
+            turns = [[*range(i, ndim), *range(i)] for i in range(ndim)] or [[]]
             # A swap undoes itself, but no turn of three axes or more does.
-            order = draw(st.one_of(st.permutations(range(ndim)), turned))
+            order = draw(st.one_of(st.permutations(range(ndim)), st.sampled_from(turns)))
             return tuple(axis - ndim * draw(st.booleans()) for axis in order)
         case Parameter.SHAPE:
             return draw(regrouped(shape))
