@@ -241,3 +241,15 @@ def test_a_checkpoint_keeps_little():
         return size
 
     assert held(tg.checkpoint(deep)) < held(deep) / 10
+
+
+def test_a_gradient_that_loses_its_record_is_refused_where_it_is_differentiated():
+    @tg.custom_vjp
+    def square(x):
+        return x * x
+
+    square.defvjp(lambda x: (x * x, x), lambda x, g: 2 * x.numpy() * g.numpy())
+    assert tg.grad(square)(3.0) == 6.0  # first order needs no record
+    for call in (lambda: tg.jvp(square, (3.0,), (1.0,)), lambda: tg.grad(tg.grad(square))(3.0)):
+        with pytest.raises(tg.RuleError, match=r"square: bwd returned a gradient.*\.numpy\(\)"):
+            call()

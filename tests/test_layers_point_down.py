@@ -26,6 +26,7 @@ LAYERS = [
     "tinygraph.linalg",
     "tinygraph.nn",
     "tinygraph.special",
+    "tinygraph.changes",
     "tinygraph.operators",
     "tinygraph.methods",
     "tinygraph.trees",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tinygraph as tg
+from tinygraph.testing import check_grads
 
 
 def leaf(data, **options):
@@ -220,11 +221,53 @@ def test_a_change_that_would_be_lost_in_a_view_is_refused():
     x = leaf(np.ones((2, 2)), name="x")
     y = x * 1
     row = y[0]
-    with pytest.raises(tg.GraphError, match=r"view of another Tensor"):
-        row += 1
+    row += 1
+    assert values(row) == [2.0, 2.0]
+    for use in (lambda: y * 2, lambda: y.numpy(), lambda: y.data, lambda: y.sum().backward()):
+        with pytest.raises(tg.GraphError, match=r"view of this Tensor was changed.*x\[i\] \+= v"):
+            use()
+    y[0] = row  # puts it back: now both have it
+    assert values(y) == [[2.0, 2.0], [1.0, 1.0]]
     copied = y[0].copy()
     copied += 1
-    assert values(copied) == [2.0, 2.0]
+    assert values(copied) == [3.0, 3.0]
+    assert values(y[0]) == [2.0, 2.0]
+    flat = y.reshape(-1)
+    with pytest.raises(tg.GraphError, match=r"view of another Tensor"):
+        flat += 1
+
+
+def test_entries_are_changed_by_operators():
+    x, v = leaf([1.0, 2.0, 3.0]), leaf([4.0, 5.0])
+
+    def changed(x, v):
+        y = x * 1
+        y[0] += v[0] * y[1]
+        y[1:] *= v
+        y[[0, 2]] -= 1.0
+        return y
+
+    assert values(changed(x, v)) == [8.0, 8.0, 14.0]
+    check_grads(changed, (x.numpy(), v.numpy()), order=2)
+    mapped = tg.vmap(changed)(np.ones((2, 3)), np.ones((2, 2)))
+    assert mapped.tolist() == [[1.0, 1.0, 0.0]] * 2
+    z = tg.tensor([1.0, 2.0])
+    z[0] += 5.0  # nothing recorded
+    assert values(z) == [6.0, 2.0]
+
+
+def test_a_lost_change_is_an_error_inside_transforms_too():
+    def lost(x):
+        y = x * 1
+        row = y[0]
+        row += 1.0
+        return y.sum()
+
+    x = np.ones((2, 2))
+    for call in (lambda: tg.jvp(lost, (x,), (x,)), lambda: tg.vmap(lost)(x[None]),
+                 lambda: tg.grad(lost)(x)):  # fmt: skip
+        with pytest.raises(tg.GraphError, match="view of this Tensor was changed"):
+            call()
 
 
 def test_a_change_in_place_keeps_shape_and_dtype():

@@ -10,7 +10,7 @@ from .errors import GraphError, RuleError
 from .reverse import Call, as_tensor
 from .rules import Kind, Rule, Shapes
 from .rules.table import REAL
-from .tape import MODES, Scope, modes
+from .tape import MODES, Cell, Leaf, Scope, modes
 from .tensor import Tensor, Wrapped, apply, wrap
 from .transforms import cut, joined, vmap
 from .trees import flatten
@@ -123,6 +123,11 @@ class Arguments:
         return self.join(leaves)
 
 
+def follows(gradient: Any) -> bool:
+    """Whether a gradient, if there is one, depends on something that is differentiated by."""
+    return gradient is None or isinstance(gradient, Wrapped) or gradient.requires_grad
+
+
 class Layout:
     """How the floating point results of a function lie in one array, for a node has one result.
 
@@ -225,9 +230,19 @@ class custom_vjp:
             return packed, (residuals,)
 
         def pull(tensors: tuple, kept: Any, g: Tensor) -> list:
-            if kept is None:
-                kept = self.forward(given.of(tensors), checked=True)[1:]
-            return self.backward(given, tensors, kept[0], layouts[0].unpack(g))
+            if kept is not None:
+                return self.backward(given, tensors, kept[0], layouts[0].unpack(g))
+            kept = self.forward(given.of(tensors), checked=True)[1:]
+            if not (isinstance(g, Wrapped) or g.requires_grad):
+                g = wrap(g._data, Leaf(g._data, Cell(), requires_grad=True))
+            gradients = self.backward(given, tensors, kept[0], layouts[0].unpack(g))
+            if MODES.get().recording and not all(map(follows, gradients)):
+                raise RuleError(
+                    f"{self.__name__}: bwd returned a gradient that is not computed from g by "
+                    "recorded operations, so that it cannot be differentiated again, nor used in "
+                    "forward mode. Avoid .numpy() in it; for a gradient that is zero, return None."
+                )
+            return gradients
 
         packed = apply(Function(self.__name__, len(given.tensors), run_on, pull), given.tensors, {})
         return layouts[0].unpack(packed)

@@ -66,7 +66,9 @@ def astype(self: Tensor, dtype: Any) -> Tensor:
 
 def getitem(self: Tensor, index: Any) -> Tensor:
     """Return the entries that an index selects."""
-    return namespace.getitem(self, index)
+    found = namespace.getitem(self, index)
+    found._place = index
+    return found
 
 
 def _repr_mimebundle_(self: Tensor, **options: Any) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from . import namespace
+from . import changes, namespace  # noqa: F401
 from .rules import RULES
 from .tensor import Tensor, binary, unary
 

@@ -121,7 +121,7 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
         if rule.outputs:
             return rule.answer(apart(y, node))
         result = wrap(y, node)
-    if rule.view and isinstance(operands[0], Tensor):
+    if rule.view and y.base is not None and isinstance(operands[0], Tensor):
         result._source = ref(operands[0])
     return result
 
@@ -277,10 +277,11 @@ class Tensor:
     Tensor([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "_data", "_inside", "_node", "_source")
+    __slots__ = ("__weakref__", "_data", "_inside", "_node", "_place", "_source")
     _data: ndarray
     _node: Any  # a Node, a Leaf, or None while nobody asked for one
-    _source: Any
+    _source: Any  # the Tensor that this one is a view of
+    _place: Any  # by which index
     _namespace: Any  # the module of functions over Tensors; that module sets it
 
     if TYPE_CHECKING:  # put in by operators.py, methods.py and numpy_protocols.py
@@ -566,49 +567,6 @@ class Tensor:
                 text += f", name={self.name!r}"
         return f"Tensor({text})"
 
-    # ---- changing in place: a new version under the same name
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        self._assign("x[i] = v", lambda x, v: x._namespace.setitem(x, v, index), value)
-
-    def _assign(self, symbol: str, operator: Any, other: Any) -> "Tensor":
-        source = getattr(self, "_source", None)
-        if source is not None and source() is not None:
-            raise GraphError(
-                f"{symbol}: {self._label()} is a view of another Tensor, which would not change "
-                f"with it. Change the Tensor that it was taken from, or take a .copy() first."
-            )
-        leaf = self._node is None or self._node.plan is None
-        recording = MODES.get().recording
-        if self.requires_grad and leaf and recording:
-            if isinstance(other, Wrapped) or (isinstance(other, Tensor) and other.requires_grad):
-                raise GraphError(
-                    f"{symbol}: {self._label()} is a leaf that requires a gradient, and the right "
-                    "side is recorded: its gradient would have nowhere to go. Update it under "
-                    "tg.no_grad(), or write x = x + y."
-                )
-            recording = False
-        if leaf and not recording:
-            with modes(recording=False):
-                result = operator(self, other)
-        else:
-            result = operator(self, other)
-        if result is NotImplemented:
-            return result
-        if result.shape != self.shape:
-            raise ShapeError(f"{symbol}: {self.shape} cannot hold a result of {result.shape}.")
-        if result.dtype != self.dtype:
-            if not numpy.can_cast(result.dtype, self.dtype, "same_kind"):
-                raise DTypeError(f"{symbol}: {self.dtype} cannot hold a result of {result.dtype}.")
-            result = result.astype(self.dtype)
-        if leaf and result._node is None and type(result) is Tensor:
-            self._become(result._data)
-            return self
-        self.__class__, self._data, self._node = type(result), result._data, result._node
-        if isinstance(result, Wrapped):
-            self._inside = result._inside
-        return self
-
     # ---- axes, copies; methods.py and operators.py put in the rest
 
     @property
@@ -689,7 +647,10 @@ def innermost(several: Iterable, above: int = 0) -> Any:
 
 def interpret(rule: Rule, operands: tuple, params: dict) -> Tensor:
     """Give an operation to the innermost transform among its operands."""
-    return innermost(operands).apply(rule, operands, params)
+    result = innermost(operands).apply(rule, operands, params)
+    if rule.view and isinstance(operands[0], Tensor):
+        result._source = ref(operands[0])
+    return result
 
 
 Shared.__name__ = Shared.__qualname__ = "Tensor"
