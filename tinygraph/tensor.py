@@ -648,7 +648,8 @@ def innermost(several: Iterable, above: int = 0) -> Any:
 def interpret(rule: Rule, operands: tuple, params: dict) -> Tensor:
     """Give an operation to the innermost transform among its operands."""
     result = innermost(operands).apply(rule, operands, params)
-    if rule.view and isinstance(operands[0], Tensor):
+    shares = type(getattr(result, "_data", None)) is not ndarray or result._data.base is not None
+    if rule.view and shares and isinstance(operands[0], Tensor):
         result._source = ref(operands[0])
     return result
 
