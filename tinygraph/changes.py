@@ -20,7 +20,7 @@ class Changed:
 
 
 @cache
-def outdated(kind: type) -> type:
+def outdated(kind: Any) -> type:
     """Return the class of a Tensor while a view of it has values that it lacks."""
 
     def refuse(self: Any) -> Any:
@@ -45,7 +45,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
 def assign(self: Tensor, symbol: str, operator: Any, other: Any) -> Tensor:
     """Give this Tensor the result of an operator; let the one that it is a view of wait for it."""
     source = getattr(self, "_source", None)
-    whole = source() if source is not None else None
+    whole: Any = source() if source is not None else None
     if whole is None:
         return replaced(self, symbol, operator, other)
     place = getattr(self, "_place", None)
@@ -57,11 +57,11 @@ def assign(self: Tensor, symbol: str, operator: Any, other: Any) -> Tensor:
     result = replaced(self, symbol, operator, other)
     if result is self and not isinstance(place, Changed):
         self._place = Changed(place)
-        whole.__class__ = outdated(type(whole))
+        whole.__class__ = outdated(whole.__class__)
     return result
 
 
-def replaced(self: Tensor, symbol: str, operator: Any, other: Any) -> Tensor:
+def replaced(self: Any, symbol: str, operator: Any, other: Any) -> Tensor:
     """Give this Tensor the result of an operator, of the same shape and dtype."""
     leaf = self._node is None or self._node.plan is None
     recording = MODES.get().recording
@@ -96,4 +96,4 @@ def replaced(self: Tensor, symbol: str, operator: Any, other: Any) -> Tensor:
 
 
 Tensor._assign = assign  # type: ignore[attr-defined]
-Tensor.__setitem__ = setitem  # type: ignore[attr-defined]
+Tensor.__setitem__ = setitem  # type: ignore
