@@ -21,6 +21,8 @@ KNOWN = np.array([0.0, 0.7, 1.1, 2.5])
 
 # The arguments that are differentiated, and how NumPy's function is called with them.
 CALLS = {
+    "amax": [((A,), lambda f, a: f(a)), ((A,), lambda f, a: f(a, axis=0))],
+    "amin": [((A,), lambda f, a: f(a, 1, keepdims=True))],
     "angle": [((V, V + 1), lambda f, a, b: f(a - 1j * b)), ((V,), lambda f, a: f(a * 1j, True))],
     "append": [((A, B), lambda f, a, b: f(a, b)), ((A, A), lambda f, a, b: f(a, b, axis=0))],
     "apply_along_axis": [((C,), lambda f, a: f(lambda x: x[:2] * x.sum(), 1, a)),
@@ -29,6 +31,7 @@ CALLS = {
     "atleast_1d": [((V[0],), lambda f, a: f(a))],
     "atleast_2d": [((V,), lambda f, a: f(a))],
     "atleast_3d": [((A,), lambda f, a: f(a))],
+    "around": [((A,), lambda f, a: f(a, 1) * a)],
     "average": [((A,), lambda f, a: f(a)), ((A, V), lambda f, a, w: f(a, 1, w)),
                 ((A, P), lambda f, a, w: f(a, 0, w, returned=True))],
     "bincount": [((V,), lambda f, w: f(np.array([0, 2, 0, 1]), w, minlength=5))],
@@ -44,6 +47,7 @@ CALLS = {
                   ("full", "same", "valid")] + [((W, V), lambda f, a, b: f(a, b, "full"))],
     "cov": [((A,), lambda f, a: f(a)), ((V,), lambda f, a: f(a)),
             ((A, P), lambda f, a, b: f(a, b, ddof=0)), ((A,), lambda f, a: f(a, rowvar=False))],
+    "cross": [((W, W + 1), lambda f, a, b: f(a, b * b)), ((B, A.T), lambda f, a, b: f(a, b))],
     "cumprod": [((A,), lambda f, a: f(a)), ((A,), lambda f, a: f(a, axis=1))],
     "cumsum": [((A,), lambda f, a: f(a)), ((A,), lambda f, a: f(a, axis=-1))],
     "delete": [((A,), lambda f, a: f(a, [0, 2], axis=1)), ((A,), lambda f, a: f(a, 5))],
@@ -110,6 +114,7 @@ CALLS = {
     "ptp": [((A,), lambda f, a: f(a, axis=1))],
     "quantile": [((A,), lambda f, a: f(a, [0.2, 0.9], axis=0, keepdims=True)),
                  ((C,), lambda f, a: f(a, 0.4, axis=(0, 2)))],
+    "real_if_close": [((V,), lambda f, a: f(a + 0j)), ((V,), lambda f, a: np.abs(f(a * 1j)))],
     "repeat": [((A,), lambda f, a: f(a, [1, 2, 0], axis=0)), ((A,), lambda f, a: f(a, 2))],
     "resize": [((V,), lambda f, a: f(a, (2, 3)))],
     "roll": [((A,), lambda f, a: f(a, 2)), ((A,), lambda f, a: f(a, (1, 2), axis=(0, 1)))],

@@ -596,8 +596,11 @@ FUNCTIONS: dict[str, Callable] = {
         name: by_value(getattr(numpy, name))
         for name in ("intersect1d", "setdiff1d", "setxor1d", "union1d", "unique_values")
     },
+    "amax": lambda a, axis=None, *, keepdims=False: xp.max(a, axis=axis, keepdims=keepdims),
+    "amin": lambda a, axis=None, *, keepdims=False: xp.min(a, axis=axis, keepdims=keepdims),
     "angle": lambda z, deg=False: xp.atan2(xp.imag(z), xp.real(z)) * (180 / numpy.pi if deg else 1),
     "apply_along_axis": apply_along_axis,
+    "around": lambda a, decimals=0: xp.round(a * 10.0**decimals) / 10.0**decimals,
     "average": average,
     "bincount": bincount,
     "choose": choose,
@@ -605,6 +608,7 @@ FUNCTIONS: dict[str, Callable] = {
     "corrcoef": corrcoef,
     "correlate": correlate,
     "cov": cov,
+    "cross": lambda a, b, axis=-1: xp.linalg.cross(xp.asarray(a), xp.asarray(b), axis=axis),
     "cumprod": running("cumulative_prod"),
     "cumsum": running("cumulative_sum"),
     "dot": dot,
@@ -654,6 +658,9 @@ FUNCTIONS: dict[str, Callable] = {
     "polyval": polyval,
     "ptp": ptp,
     "quantile": quantile,
+    "real_if_close": lambda a, tol=100: (
+        xp.real(a) if not numpy.iscomplexobj(numpy.real_if_close(a._data, tol)) else a
+    ),
     "roots": roots,
     "select": select,
     "take": take,

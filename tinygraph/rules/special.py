@@ -77,6 +77,7 @@ function(
 )  # fmt: skip
 function("gammaln", lambda xp, g, a: g * special(xp).digamma(a), domain=AWAY)
 function("gamma", lambda xp, g, a, y: g * (y * special(xp).digamma(a)), domain=AWAY)
+function("rgamma", lambda xp, g, a, y: -g * (y * special(xp).digamma(a)), domain=AWAY)
 function("digamma", lambda xp, g, a: g * special(xp).polygamma(1, a), domain=AWAY)
 function(
     "polygamma", None, lambda xp, g, a, b: g * special(xp).polygamma(a + 1, b),
