@@ -19,7 +19,7 @@ def fitted(xp, a, length, axis):
     """Cut an axis off at a length, or fill it up with zeros."""
     shape, axis = list(a.shape), axis % a.ndim
     if shape[axis] > length:
-        return a[(slice(None),) * axis + (slice(length),)]
+        return a[(slice(None),) * axis + (slice(length), ...)]
     if shape[axis] == length:
         return a
     shape[axis] = length - shape[axis]

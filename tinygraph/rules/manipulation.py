@@ -19,7 +19,7 @@ def split(xp, g, shapes, axis):
     pieces, start = [], 0
     for shape in shapes:
         stop = start + shape[axis]
-        pieces.append(g[(slice(None),) * axis + (slice(start, stop),)])
+        pieces.append(g[(slice(None),) * axis + (slice(start, stop), ...)])
         start = stop
     return pieces
 
@@ -27,7 +27,7 @@ def split(xp, g, shapes, axis):
 def unstack(xp, g, shapes, axis):
     """Take g apart along the axis that stacking made."""
     axis %= g.ndim
-    return [g[(slice(None),) * axis + (i,)] for i in range(len(shapes))]
+    return [g[(slice(None),) * axis + (i, ...)] for i in range(len(shapes))]
 
 
 def _size(shape):

@@ -66,7 +66,7 @@ def after(xp, g, axis, include_initial):
     """Return for each entry the sum of what it went into, itself and all that follow."""
     axis = axis or 0
     if include_initial:
-        g = g[(slice(None),) * (axis % g.ndim) + (slice(1, None),)]
+        g = g[(slice(None),) * (axis % g.ndim) + (slice(1, None), ...)]
     return xp.flip(xp.cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis)
 
 
