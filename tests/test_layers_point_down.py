@@ -18,6 +18,7 @@ LAYERS = [
     "tinygraph.replay",
     "tinygraph.arrays",
     "tinygraph.tensor",
+    "tinygraph.anomaly",
     "tinygraph.conversions",
     "tinygraph.namespace",
     "tinygraph.sparse",

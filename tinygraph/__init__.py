@@ -9,6 +9,7 @@ from . import methods as methods
 from . import namespace as _namespace
 from . import numpy_protocols as numpy_protocols
 from . import operators as operators
+from .errors import AnomalyError as AnomalyError
 from .errors import ArgumentError as ArgumentError
 from .errors import BoundsError as BoundsError
 from .errors import DTypeError as DTypeError
@@ -30,16 +31,17 @@ from .tensor import Tensor as Tensor
 
 # What is imported when it is first asked for, and from where.
 _ON_USE = {
-    "checkpoint": "functions", "custom_vjp": "functions", "grad": "transforms",
-    "hessian": "transforms", "hvp": "transforms", "jacobian": "transforms", "jvp": "transforms",
-    "ravel_pytree": "transforms", "value_and_grad": "transforms", "vjp": "transforms",
-    "vmap": "transforms",
+    "checkpoint": "functions", "custom_vjp": "functions", "detect_anomaly": "anomaly",
+    "grad": "transforms", "hessian": "transforms", "hvp": "transforms",
+    "jacobian": "transforms", "jvp": "transforms", "ravel_pytree": "transforms",
+    "value_and_grad": "transforms", "vjp": "transforms", "vmap": "transforms",
 }  # fmt: skip
 _MODULES = ("fft", "linalg", "nn", "special", "testing")
 # Of the functions that are made from the table.
 _PRIVATE = {"add_along_axis", "complex_sign", "getitem", "scatter_add", "setitem"}
 
 if _TYPE_CHECKING:
+    from .anomaly import detect_anomaly as detect_anomaly
     from .functions import checkpoint as checkpoint
     from .functions import custom_vjp as custom_vjp
     from .transforms import grad as grad

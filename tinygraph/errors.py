@@ -47,6 +47,10 @@ class RuleError(TinygraphError, RuntimeError):
     """A rule of the table, or one of the user's, that breaks its contract."""
 
 
+class AnomalyError(TinygraphError, RuntimeError):
+    """A NaN or an infinity, found inside `detect_anomaly` where it was born."""
+
+
 class GradientError(TinygraphError, AssertionError):
     """A gradient that differs from the numerical one by more than the numerical error."""
 

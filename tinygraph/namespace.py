@@ -91,8 +91,8 @@ def compiled(rule: Rule, signature: str) -> Callable:
         for name, meaning in rule.parameters.items()
     )
     known = {f"read_{name}": READERS.get(meaning) for name, meaning in rule.parameters.items()}
-    text = f"lambda {signature}: apply(rule, {operands}, {{{settings}}})"
-    return named(eval(text, {"apply": apply, "rule": rule, "several": several, **known}), rule)
+    known |= {"__name__": __name__, "apply": apply, "rule": rule, "several": several}
+    return named(eval(f"lambda {signature}: apply(rule, {operands}, {{{settings}}})", known), rule)
 
 
 def function_of(rule: Rule) -> Callable:

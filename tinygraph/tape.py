@@ -116,11 +116,13 @@ class Node:
         Where the gradient of the result is put, if it was asked to be kept.
     requires_grad : bool
         False for what is recorded only to be seen.
+    line : tuple, optional
+        The line of the user's code; set inside `detect_anomaly` only.
     """
 
     __slots__ = (
-        "cell", "dtype", "inputs", "kept", "name", "params", "parents", "plan", "position",
-        "requires_grad", "scope", "shape",
+        "cell", "dtype", "inputs", "kept", "line", "name", "params", "parents", "plan",
+        "position", "requires_grad", "scope", "shape",
     )  # fmt: skip
     traced = True
 
@@ -160,7 +162,10 @@ def seed(generator: Any) -> int:
 class Modes:
     """What holds while an operation runs; read once for each, never changed in place."""
 
-    __slots__ = ("batches", "everything", "level", "recording", "scope", "seed", "transforming")
+    __slots__ = (
+        "anomaly", "batches", "everything", "level", "recording", "scope", "seed", "transforming",
+        "watched",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -171,6 +176,8 @@ class Modes:
         level: int = 0,
         batches: tuple[Any, ...] = (),
         seed: Callable = seed,
+        anomaly: Any = None,
+        watched: bool = False,
     ):
         self.recording = recording
         self.everything = everything  # also what depends on traced leaves without a gradient
@@ -179,6 +186,8 @@ class Modes:
         self.level = level  # of the innermost transform that looks at each operation
         self.batches = batches  # the maps over a batch that are in progress
         self.seed = seed  # draws seeds: the same ones where a function runs again
+        self.anomaly = anomaly  # looks at what each operation and each step back gives
+        self.watched = watched  # whether everything or anomaly is set: the way to ask for both
 
 
 # One for each thread and each asynchronous task, so that they do not meet in it.
@@ -199,6 +208,7 @@ class modes(ContextDecorator):
         then = object.__new__(Modes)
         for name in Modes.__slots__:
             setattr(then, name, self.changes[name] if name in self.changes else getattr(now, name))
+        then.watched = then.everything or then.anomaly is not None
         self.token = MODES.set(then)
         return then
 
@@ -320,6 +330,11 @@ def conjugate(xp: Any, gradient: Any) -> Any:
     return xp.conj(gradient) if complex_ else gradient
 
 
+def pull_plain(xp: Any, node: Node, gradient: Any, kept: tuple) -> Any:
+    """Pull a gradient back through one node."""
+    return node.plan.pull(xp, gradient, kept, node.params)
+
+
 def pull_conjugate(xp: Any, node: Node, gradient: Any, kept: tuple) -> list:
     """Pull a gradient of complex numbers back through one node.
 
@@ -327,8 +342,8 @@ def pull_conjugate(xp: Any, node: Node, gradient: Any, kept: tuple) -> list:
     back by the conjugate transpose, which is the transpose between two conjugations.
     """
     if not node.plan.transposes:
-        return node.plan.pull(xp, gradient, kept, node.params)
-    pulled = node.plan.pull(xp, conjugate(xp, gradient), kept, node.params)
+        return pull_plain(xp, node, gradient, kept)
+    pulled = pull_plain(xp, node, conjugate(xp, gradient), kept)
     return [conjugate(xp, one) for one in pulled]
 
 
@@ -369,6 +384,10 @@ def pull_back(
                 f"backward: this graph was walked before, and what {describe(node)} kept was "
                 "freed then. Pass retain_graph=True to the first backward, or compute it again."
             )
+    anomaly = MODES.get().anomaly
+    pull = pull_conjugate if complex_ else None
+    if anomaly is not None:
+        pull = anomaly.pulling(pull or pull_plain, order, wanted)
     gradients = dict(seeds)
     arrived = {}
     owned = set()  # nodes whose gradient was added up here, so that nobody else has it
@@ -388,10 +407,10 @@ def pull_back(
         if plan is None:
             continue
         kept = lift(node) if lift else node.kept
-        if complex_:
-            pulled = pull_conjugate(xp, node, gradient, kept)
-        else:
+        if pull is None:
             pulled = plan.pull(xp, gradient, kept, node.params)
+        else:
+            pulled = pull(xp, node, gradient, kept)
         if release:
             node.kept = None
         for parent, one in zip(node.parents, pulled, strict=True):
@@ -409,6 +428,8 @@ def pull_back(
                 one.add_into(gradients[parent])
             else:
                 gradients[parent] += one
+    if anomaly is not None:
+        anomaly.arrived(arrived)
     return arrived
 
 

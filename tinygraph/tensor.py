@@ -102,6 +102,7 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
         y = Parts(map(as_ndarray, y))
     elif type(y) is not ndarray:
         y = as_ndarray(y)
+    line = now.anomaly and now.anomaly.look(rule, operands, values, nodes, y, now.scope)
     if slots and y.dtype.kind not in "fc":  # a cast to integers, through which nothing flows back
         slots = []
         record = now.everything
@@ -118,6 +119,8 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
         kept = plan.keep(*values, y, residual)
         parents = tuple([nodes[i] for i in plan.slots])
         node = Node(plan, inputs, parents, kept, params, position, y, now.scope)
+        if line:
+            node.line = line
         if rule.outputs:
             return rule.answer(apart(y, node))
         result = wrap(y, node)
@@ -150,7 +153,7 @@ def unary(rule: Rule):
             if isinstance(x, Wrapped):
                 return interpret(rule, (x,), NONE)
             a, parent = read(rule, x, now.recording)
-        if now.everything:
+        if now.watched:
             return apply(rule, (x,), NONE)
         try:
             y = forward(a)
@@ -201,7 +204,7 @@ def binary(rule: Rule, method: bool = False):
             if method:
                 return NotImplemented
             raise
-        if now.everything:
+        if now.watched:
             return apply(rule, (a, b), NONE)
         mask = 0
         if now.recording and differentiable:
