@@ -11,7 +11,14 @@ import tinygraph as tg
 from tinygraph.models import TwoLayerNet, by_hand
 from tinygraph.models.data import load_mnist
 
-from .measure import AUTOGRAD, GRADIENT, NUMPY, TINYGRAPH, TORCH, Case
+from .measure import AUTOGRAD, GRADIENT, NUMPY, TINYGRAPH, TORCH, WATCHED, Case
+
+
+def watched(way, *setting):
+    """Return the way of tinygraph, inside detect_anomaly."""
+    run, answer = way(*setting)
+    return tg.detect_anomaly()(run), answer
+
 
 # ---------------------------------------------------------------- a chain of tanh(y·a + b)
 
@@ -109,7 +116,7 @@ def chain_autograd(shape):
 def chain(shape):
     ways = {
         NUMPY: chain_numpy, TINYGRAPH: chain_tinygraph, TORCH: chain_torch,
-        AUTOGRAD: chain_autograd,
+        AUTOGRAD: chain_autograd, WATCHED: partial(watched, chain_tinygraph),
     }  # fmt: skip
     return Case(
         f"tanh(y·a + b), {LINKS} times, float64, shape {shape}", "µs per op", 1e6 / OPS,
@@ -215,7 +222,7 @@ def step(size):
     ways = {
         NUMPY: partial(step_with_gradient, by_hand.TwoLayerNet), TINYGRAPH: step_tinygraph,
         GRADIENT: partial(step_with_gradient, TwoLayerNet), TORCH: step_torch,
-        AUTOGRAD: step_autograd,
+        AUTOGRAD: step_autograd, WATCHED: partial(watched, step_tinygraph),
     }  # fmt: skip
     return Case(
         f"a step of TwoLayerNet(784, 50, 10), batch {size}, float32, SGD included", "µs", 1e6,

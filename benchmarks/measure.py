@@ -11,6 +11,7 @@ import numpy as np
 
 NUMPY, AGAIN = "NumPy by hand", "NumPy again (A/A)"
 TINYGRAPH, GRADIENT = "tinygraph", "tinygraph, gradient()"
+WATCHED = "in detect_anomaly()"
 TORCH, AUTOGRAD = "PyTorch eager", "HIPS autograd"
 
 RIGHT, WRONG = "right", "WRONG"  # what a table says of an answer
@@ -22,6 +23,7 @@ PEERS = {
     AGAIN: "numpy",
     TINYGRAPH: "tinygraph",
     GRADIENT: "tinygraph",
+    WATCHED: "tinygraph",
     TORCH: "torch",
     AUTOGRAD: "autograd",
 }

@@ -236,7 +236,7 @@ def test_long_ways_and_many_leaves_are_cut_short():
 
 
 def test_a_graph_of_100_000_operations_is_told_of_without_recursion():
-    y = x = tg.tensor(1.0, requires_grad=True, name="x")
+    y = tg.tensor(1.0, requires_grad=True, name="x")
     for _ in range(100_000):
         y = y + 1e-9
     assert "from 'x': add () -> " in report_of(tg.log, y - 2)
