@@ -121,6 +121,24 @@ def test_vjp_and_jvp_of_trees():
     assert type(tangent["scaled"]) is np.ndarray
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: (tg.linalg.expm(tg.reshape(x[:4], (2, 2))) ** 2).sum(),
+        lambda x: tg.grad(lambda y: (y**3 * x).sum())(2.0) + (x**3).sum(),
+    ],
+)
+def test_variables_of_calls_that_are_over_leave_no_record(f):
+    for slope in (
+        tg.jvp(tg.grad(f), (X,), (V,))[1],
+        tg.hvp(f, (X,), (V,)),
+        tg.hessian(f)(X) @ V,
+    ):
+        assert type(slope) is np.ndarray
+        step = 1e-5 * V
+        close(slope, (tg.grad(f)(X + step) - tg.grad(f)(X - step)) / 2e-5, 1e-7)
+
+
 def test_results_that_do_not_move_have_zeros():
     _, tangent = tg.jvp(lambda x: (x, 3.0, tg.tensor([1.0, 2.0])), (1.0,), (5.0,))
     assert [one.tolist() for one in tangent] == [5.0, 0.0, [0.0, 0.0]]

@@ -139,8 +139,8 @@ class Call:
             with modes(recording=True, transforming=transforming or self.outside.transforming):
                 self.out = f(*inside, **options)
         finally:
-            for leaf in self.own:
-                leaf.traced = False  # what leaks out of the call is nobody's variable any more
+            for leaf in self.own:  # what leaks out of the call is nobody's variable any more
+                leaf.traced = leaf.requires_grad = False
 
     def variable(self, x: Any, place: int) -> Tensor:
         """Return a Tensor to differentiate by, with the values of an argument.
@@ -197,9 +197,9 @@ class Call:
             return node.parents if within is None or is_within(node, within) else ()
 
         self.met = reachable(self.roots, links=parents, stops=self.stops)
-        captured = [node for node in self.met if node.plan is None or not (
+        captured = [node for node in self.met if node.requires_grad and (node.plan is None or not (
             within is None or node in self.stops or is_within(node, within)
-        )]  # fmt: skip
+        ))]  # fmt: skip
         self.record = self.outside.recording and (
             self.linked
             or self.outside.everything
