@@ -612,6 +612,27 @@ def test_running_statistics_move(kind):
     np.testing.assert_allclose(np.asarray(variance), expected)
 
 
+def test_running_statistics_move_once_where_a_function_runs_again():
+    x = numbers(4, 3)
+    mean, variance = np.zeros(3), np.ones(3)
+
+    def block(x):
+        return nn.batch_norm(x, mean, variance, training=True)
+
+    @tg.custom_vjp
+    def mine(x):
+        return block(x)
+
+    mine.defvjp(lambda x: (block(x), x), lambda x, g: g * x)
+    twice = tg.checkpoint(tg.checkpoint(block))
+    for f in (block, tg.checkpoint(block), twice, mine):
+        for differentiate in (tg.grad, tg.hessian):
+            mean[:], variance[:] = 0.0, 1.0
+            differentiate(lambda x, f=f: (f(x) ** 2).sum())(x)
+            np.testing.assert_allclose(mean, 0.1 * x.mean(0))
+            np.testing.assert_allclose(variance, 0.9 + 0.1 * x.var(0, ddof=1))
+
+
 # ---------------------------------------------------------------- what is recorded
 
 

@@ -232,7 +232,8 @@ class custom_vjp:
         def pull(tensors: tuple, kept: Any, g: Tensor) -> list:
             if kept is not None:
                 return self.backward(given, tensors, kept[0], layouts[0].unpack(g))
-            kept = self.forward(given.of(tensors), checked=True)[1:]
+            with modes(again=True):
+                kept = self.forward(given.of(tensors), checked=True)[1:]
             if not (isinstance(g, Wrapped) or g.requires_grad):
                 g = wrap(g._data, Leaf(g._data, Cell(), requires_grad=True))
             gradients = self.backward(given, tensors, kept[0], layouts[0].unpack(g))
@@ -331,20 +332,22 @@ def checkpoint(f: Callable) -> Callable:
             return f(*args)
         given = Arguments(args)
         drawn: list[int] = []
+        ran: list[bool] = []
 
         def same(*args: Any) -> Any:
-            outer, known = MODES.get().seed, iter(tuple(drawn))
+            now, known = MODES.get(), iter(tuple(drawn))
 
             def seed(generator: numpy.random.Generator) -> int:
                 found = next(known, None)
                 if found is None:
-                    drawn.append(found := outer(generator))
+                    drawn.append(found := now.seed(generator))
                 return found
 
-            with modes(seed=seed):
+            with modes(seed=seed, again=now.again or bool(ran)):
                 return f(*args)
 
         first = Segment(name, same, given, given.tensors)
+        ran.append(True)
         captured, layout, values = first.captured, first.layout, [wrap(first.packed._data)]
         if not captured and not any(one.requires_grad for one in given.tensors):
             return layout.unpack(values[0])

@@ -299,7 +299,7 @@ def batch_norm(
         Shape (batch, channels, ...).
     running_mean, running_var : ndarray, Tensor or None
         Mean and variance of each channel. While training, those of the batch are used, and move
-        these, in place, by the share `momentum`.
+        these, in place, by the share `momentum`: once, though a `checkpoint` runs twice.
     weight, bias : array_like, optional
         A number for each channel.
     training : bool
@@ -333,7 +333,7 @@ def batch_norm(
     variance = xp.square(centered).mean(axes, keepdims=True)
     moved = mean, variance * (count / (count - 1))
     for one, batch in zip(running.values(), moved, strict=True):
-        if one is not None:
+        if one is not None and not MODES.get().again:
             now = batch.detach().numpy().reshape(channels)
             array = one.numpy() if isinstance(one, Tensor) else one
             array += (momentum * (now - array)).astype(array.dtype)

@@ -163,8 +163,8 @@ class Modes:
     """What holds while an operation runs; read once for each, never changed in place."""
 
     __slots__ = (
-        "anomaly", "batches", "everything", "level", "recording", "scope", "seed", "transforming",
-        "watched",
+        "again", "anomaly", "batches", "everything", "level", "recording", "scope", "seed",
+        "transforming", "watched",
     )  # fmt: skip
 
     def __init__(
@@ -176,6 +176,7 @@ class Modes:
         level: int = 0,
         batches: tuple[Any, ...] = (),
         seed: Callable = seed,
+        again: bool = False,
         anomaly: Any = None,
         watched: bool = False,
     ):
@@ -186,6 +187,7 @@ class Modes:
         self.level = level  # of the innermost transform that looks at each operation
         self.batches = batches  # the maps over a batch that are in progress
         self.seed = seed  # draws seeds: the same ones where a function runs again
+        self.again = again  # whether it does: what it changes for good has been changed before
         self.anomaly = anomaly  # looks at what each operation and each step back gives
         self.watched = watched  # whether everything or anomaly is set: the way to ask for both
 
