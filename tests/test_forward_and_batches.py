@@ -203,6 +203,8 @@ def test_memory_of_jvp_does_not_grow_with_the_computation():
         (lambda: tg.vjp(rosenbrock, X)[1](V), tg.ShapeError, r"pullback.*\(6,\).*\(\)"),
         (lambda: tg.vjp(rosenbrock, np.arange(3)), tg.DTypeError, "int64"),
         (lambda: tg.jvp(lambda x: float(x), (1.0,), (1.0,)), tg.GraphError, "float"),
+        (lambda: tg.jvp(np.from_dlpack, (X,), (V,)), tg.DTypeError, r"__dlpack__.*\.numpy\(\)"),
+        (lambda: tg.jvp(tg.from_dlpack, (X,), (V,)), tg.DTypeError, r"__dlpack__.*\.numpy\(\)"),
         (lambda: tg.jvp(lambda x: (x * x).backward(), (1.0,), (1.0,)), tg.GraphError, "tg.grad"),
     ],
 )  # fmt: skip
@@ -387,6 +389,8 @@ def test_every_kind_of_rule_maps_as_a_loop_does(f, shapes):
         (lambda x: tg.vmap(lambda x: float(x[0]))(x), tg.GraphError, "float"),
         (lambda x: tg.vmap(lambda x: x.numpy())(x), tg.GraphError, "differ from example"),
         (lambda x: tg.vmap(lambda x: np.asarray(x))(x), tg.GraphError, "differ from example"),
+        (lambda x: tg.vmap(np.from_dlpack)(x), (tg.GraphError, tg.DTypeError), "differ|__dlpack__"),
+        (lambda x: tg.vmap(lambda x: x.__dlpack__())(x), tg.DTypeError, "__dlpack__"),
         (lambda x: tg.vmap(lambda x: x.sum(axis=3))(x), tg.BoundsError, "axis 3 .* 1 axes"),
         (lambda x: tg.vmap(lambda x: np.arange(3)[x.astype(int)])(x), tg.GraphError, "differ"),
     ],

@@ -9,10 +9,10 @@ from typing import Any
 import numpy
 
 from . import namespace
-from .errors import ArgumentError, BoundsError, TinygraphError
+from .errors import ArgumentError, BoundsError, DTypeError, TinygraphError
 from .rules import RULES, Rule
 from .tape import MODES
-from .tensor import Tensor, named
+from .tensor import Tensor, Wrapped, named
 
 VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")  # of the array API standard
 
@@ -98,6 +98,11 @@ def dlpack(
 
     They are a copy, since who takes them may write to them, unless `copy` is False.
     """
+    if isinstance(self, Wrapped):
+        raise DTypeError(
+            f"__dlpack__ of {self._label()} would lose what jvp or vmap follows. Use .numpy() for "
+            "the values."
+        )
     if self.requires_grad and MODES.get().recording:
         warnings.warn(
             f"__dlpack__: {self._label()} leaves the graph here; its gradient will not flow back "
