@@ -393,11 +393,62 @@ def test_every_kind_of_rule_maps_as_a_loop_does(f, shapes):
         (lambda x: tg.vmap(lambda x: x.__dlpack__())(x), tg.DTypeError, "__dlpack__"),
         (lambda x: tg.vmap(lambda x: x.sum(axis=3))(x), tg.BoundsError, "axis 3 .* 1 axes"),
         (lambda x: tg.vmap(lambda x: np.arange(3)[x.astype(int)])(x), tg.GraphError, "differ"),
+        (lambda x: tg.vmap(lambda x: x[x > 0])(x), tg.GraphError, "differ"),
+        (lambda x: tg.vmap(lambda x: x[x])(x), tg.DTypeError, "integers or bools"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_mapped(call, error, message):
     with pytest.raises(error, match=message):
         call(RNG.normal(size=(4, 3)))
+
+
+ROWS, GRID, ONE = RNG.integers(0, 3, (4, 5)), RNG.integers(-2, 2, (4, 2, 1)), np.arange(4) % 2
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, i, j, s: x[i], lambda x, i, j, s: x[s], lambda x, i, j, s: x[..., i, :],
+        lambda x, i, j, s: x[:, i], lambda x, i, j, s: x[i, :, s], lambda x, i, j, s: x[0, :, i],
+        lambda x, i, j, s: x[s, None, :, j], lambda x, i, j, s: x[None, ..., i, j],
+        lambda x, i, j, s: x[:, None, i, j], lambda x, i, j, s: x[::2, s, [0, 1]],
+        lambda x, i, j, s: x[s, :, s], lambda x, i, j, s: x[j, np.array([True, False, True])],
+        lambda x, i, j, s: x[np.eye(3) > 0, i[:3]], lambda x, i, j, s: x[tg.argmax(x[:, 0, 0])],
+        lambda x, i, j, s: x[..., i], lambda x, i, j, s: x[None, i, :, s],
+        lambda x, i, j, s: tg.take(x, i, axis=1), lambda x, i, j, s: tg.take(x, j, axis=-1),
+        lambda x, i, j, s: tg.take_along_axis(x, tg.broadcast_to(i[:3], (3, 3, 3)), axis=1),
+        lambda x, i, j, s: tg.nn.embedding(i, x[0]),
+    ],
+)  # fmt: skip
+def test_an_index_of_its_own_for_each_example_selects_as_a_loop_does(f, mapped):
+    x = RNG.normal(size=(4, 3, 3, 3) if mapped else (3, 3, 3))
+    args, axes = (x, ROWS, GRID, ONE), (0 if mapped else None, 0, 0, 0)
+
+    def cubed(x, *indices):
+        return (f(tg.asarray(x), *indices) ** 3).sum()
+
+    def along(x, *indices):
+        return tg.jvp(lambda x: f(tg.asarray(x), *indices), (x,), (x * x,))[1]
+
+    whole = tg.vmap(lambda x, *indices: f(tg.asarray(x), *indices), axes)(*args)
+    slopes, tangents = (tg.vmap(one, axes)(*args) for one in (tg.grad(cubed), along))
+    for b in range(4):
+        row = x[b] if mapped else x
+        alone = [tg.tensor(one[b]) for one in (ROWS, GRID, ONE)]
+        close(whole[b], f(tg.tensor(row), *alone))
+        close(slopes[b], tg.grad(cubed)(row, *alone))
+        close(tangents[b], along(row, *alone))
+
+
+def test_an_index_belongs_to_its_map():
+    a, k = RNG.normal(size=(4, 3, 5)), RNG.integers(0, 5, (4, 3))
+    each = np.array([[row[k[b]] for row in a[b]] for b in range(4)])
+    close(tg.vmap(lambda a, k: tg.vmap(lambda row: row[k])(a))(a, k), each)
+    close(tg.vmap(lambda a, k: tg.vmap(lambda one: a[:, one])(k))(a, k), each.swapaxes(1, 2))
+    chosen = np.take_along_axis(a, k[..., None], 2)[..., 0]
+    close(tg.vmap(tg.vmap(lambda row, one: row[one]))(a, k), chosen)
+    close(tg.jvp(lambda a: tg.vmap(lambda a, k: a[:, k] ** 2)(a, k), (a,), (a,))[1], 2 * each**2)
 
 
 def test_names_and_text_inside_a_map():

@@ -9,13 +9,15 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from numpy import empty, ndarray
+from numpy import arange, empty, ndarray
 
 from .errors import BoundsError, GraphError
 from .reverse import Call, as_tensor
 from .rules import Parameter, Rule, Shapes
 from .rules.linalg import contracted
 from .tensor import Tensor, Wrapped, apply, innermost, wrap
+
+BASIC = slice | type(None) | type(Ellipsis)  # what of an index is no number
 
 
 class Varying:
@@ -83,6 +85,30 @@ class Batch:
         """Apply a rule to all examples at once."""
         y = all_at_once(self, rule, operands, params)
         return rule.answer(map(self.remake, y)) if rule.outputs else self.remake(y)
+
+    def select(self, x: Tensor, parts: Any) -> Tensor:
+        """Select from each example, by indices that may differ from one to the next."""
+        xp = Tensor._namespace
+        parts = [one if isinstance(one, Wrapped) else xp.index_of(one) for one in parts]
+        parts = [
+            one
+            for part in parts
+            for one in (part.nonzero() if getattr(part, "dtype", "") == "bool" else (part,))
+        ]
+        places = [i for i, one in enumerate(parts) if not isinstance(one, BASIC)]
+        rank = max(getattr(parts[i], "ndim", 0) for i in places)
+        before = 0  # how many axes stand before those of the indices; none if they stand apart
+        if places[-1] - places[0] < len(places):
+            before = places[0]
+            if any(one is Ellipsis for one in parts[:before]):
+                before += x.ndim - sum(one is not None for one in parts)
+        index = [padded(one._inside.parts[0], rank) if self.mine(one) else one for one in parts]
+        if not self.mine(x):
+            return self.remake(xp.moveaxis(x[tuple(index)], before, 0))
+        each = arange(self.size).reshape(self.size, *(1,) * rank)
+        y = x._inside.parts[0][(each, *index)]
+        order = range(1, rank + 1)
+        return self.remake(xp.moveaxis(y, tuple(order), tuple(i + before for i in order)))
 
     def pull(self, call: Call, results: list, seeds: list, variables: list) -> list[Tensor | None]:
         """Pull the gradients of all examples at once: each has variables of its own."""

@@ -77,6 +77,10 @@ class Tangent:
             answers.append(self.remake(y, sum(pushed[1:], start=pushed[0])) if moves else y)
         return answers
 
+    def select(self, x: Tensor, parts: Any) -> Tensor:
+        """Select entries, with their tangents, by an index that a map around has made its own."""
+        return self.rewrap(lambda inside: inside[tuple(parts)], x)
+
     def pull(self, call: Call, results: list, seeds: list, variables: list) -> list[Tensor | None]:
         """Pull gradients with their tangents: the tangent of a gradient is one of the tangent."""
         bases = [self.split(one)[0] for one in variables]

@@ -12,7 +12,7 @@ from . import namespace
 from .errors import ArgumentError, BoundsError, DTypeError, TinygraphError
 from .rules import RULES, Rule
 from .tape import MODES
-from .tensor import Tensor, Wrapped, named
+from .tensor import Tensor, Wrapped, innermost, named
 
 VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")  # of the array API standard
 
@@ -66,6 +66,10 @@ def astype(self: Tensor, dtype: Any) -> Tensor:
 
 def getitem(self: Tensor, index: Any) -> Tensor:
     """Return the entries that an index selects."""
+    parts = index if isinstance(index, tuple) else (index,)
+    for part in parts:
+        if isinstance(part, Wrapped):
+            return innermost((self, *parts)).select(self, parts)
     found = namespace.getitem(self, index)
     found._place = index
     return found
