@@ -97,6 +97,8 @@ CASES = {
     "qr, wide": (LINALG.qr, [numbers(2, 4)]),
     "qr, square": (lambda x: LINALG.qr(x, mode="complete"), [square(3, 3)]),
     "slogdet": (LINALG.slogdet, [square(2, 3, 3)]),
+    "solve_sylvester": (LINALG.solve_sylvester, [square(2, 3, 3), square(2, 2), numbers(3, 2)]),
+    "sqrtm": (LINALG.sqrtm, [square(2, 3, 3)]),
     "solve": (LINALG.solve, [square(2, 3, 3), numbers(3, 2)]),
     "solve, vectors": (LINALG.solve, [square(2, 3, 3), numbers(3)]),
     "solve_triangular": (LINALG.solve_triangular, [square(2, 3, 3), numbers(3, 2)]),
@@ -251,6 +253,20 @@ def test_no_entries():
     assert LINALG.det(np.zeros((0, 0))).item() == 1
 
 
+def test_roots_of_matrices():
+    a = np.diag([-4.0, 9.0])
+    np.testing.assert_allclose(LINALG.sqrtm(a).numpy(), np.diag([2j, 3.0]))
+    grad = tg.grad(lambda x: tg.imag(LINALG.sqrtm(x)[0, 0]))
+    np.testing.assert_allclose(grad(a), np.diag([-0.25, 0.0]), atol=1e-15)
+    with (
+        pytest.raises(tg.LinAlgError, match="no derivative at a singular"),
+        pytest.warns(scipy.linalg.LinAlgWarning),
+    ):
+        tg.grad(lambda x: tg.sum(LINALG.sqrtm(x)))(np.diag([0.0, 1.0]))
+    same = LINALG.solve_sylvester(np.eye(2), np.zeros((0, 1, 1)), np.ones((2, 1)))
+    assert same.shape == (0, 2, 1)
+
+
 @pytest.mark.parametrize("size", [1e-9, 0.1, 3.0, 50.0])
 def test_the_exponential_of_matrices_of_any_size(size):
     for a in (real(5, 5), numbers(5, 5), real(2, 3, 3), np.triu(real(4, 4))):
@@ -400,6 +416,10 @@ REFUSED = {
     "tensorsolve": (
         lambda: LINALG.tensorsolve(np.ones((2, 3)), np.ones(2)), "LinAlgError", r"\(2, 3\)",
     ),
+    "no Sylvester": (
+        lambda: LINALG.solve_sylvester(np.stack([2 * np.eye(2), np.eye(2)]), -np.eye(2), np.eye(2)),
+        "LinAlgError", r"linalg\.solve_sylvester: .*\(2, 2, 2\).*an eigenvalue in common",
+    ),
 }  # fmt: skip
 
 
@@ -418,6 +438,7 @@ def test_without_scipy(monkeypatch):
     for function in (
         lambda: LINALG.solve_triangular(np.eye(2), np.ones(2)),
         lambda: LINALG.cho_solve((np.eye(2), True), np.ones(2)),
+        lambda: LINALG.sqrtm(np.eye(2)),
     ):
         with pytest.raises(tg.MissingDependencyError, match="SciPy: pip install"):
             function()

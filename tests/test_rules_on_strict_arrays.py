@@ -20,7 +20,8 @@ EXTENDED = {
     "a loop over entries": "nn.normal_cdf",
     "the kind of a dtype": "abs linalg.cholesky linalg.det linalg.eigvals linalg.eigvalsh "
     "linalg.pinv linalg.svdvals linalg.vector_norm vecdot",
-    "LAPACK by NumPy or SciPy": "linalg.adjugate linalg.solve_triangular",
+    "LAPACK by NumPy or SciPy": "linalg.adjugate linalg.solve_sylvester linalg.solve_triangular "
+    "linalg.sqrtm",
     "a bool that counts as a number": "relu",
     "bounds that cross": "clip",
     "the rank of an empty matrix": "linalg.matrix_rank",

@@ -12,20 +12,66 @@ from tinygraph.rules import RULES
 from tinygraph.testing import check_grads
 
 NAMES = [name.partition(".")[2] for name in RULES if name.startswith("special.")]
+OF_ORDER = [one for one in NAMES if RULES[f"special.{one}"].domain[0].of == "integer"]
 
 
 @pytest.mark.parametrize("name", [one for one in NAMES if one != "polygamma"])
 def test_scipys_own_function_is_recorded(name):
     x = tg.tensor([0.3, 0.6], requires_grad=True)
     theirs = getattr(special, name)
-    y = theirs(*[x] * theirs.nin)
-    assert y.requires_grad
-    assert y.numpy().tolist() == theirs(*[x.numpy()] * theirs.nin).tolist()
+    given = [2.0 if name in OF_ORDER else x] * (theirs.nin - 1) + [x]
+    y = theirs(*given)
+    assert y.requires_grad == RULES[f"special.{name}"].differentiable
+    assert y.numpy().tolist() == theirs(*[getattr(one, "data", one) for one in given]).tolist()
+
+
+@pytest.mark.parametrize("order", [0.0, 0.5, 2.25])
+@pytest.mark.parametrize("name", [one for one in OF_ORDER if one not in ("polygamma", "yn", "kn")])
+def test_an_order_is_any_number(name, order):
+    function = getattr(tg.special, name)
+    orders = [order + 0.5 * (name in ("hyp1f1", "betainc"))] * (getattr(special, name).nin - 1)
+    check_grads(lambda x: function(*orders, x), (np.array([0.3, 0.8]),), order=3)
+
+
+@pytest.mark.parametrize("name", OF_ORDER)
+def test_a_gradient_for_an_order_is_refused(name):
+    count = len(RULES[f"special.{name}"].operands)
+    function = getattr(tg.special, name)
+    for place in range(count - 1):
+        with pytest.raises(tg.DTypeError, match=rf"special\.{name} .* last operand alone"):
+            tg.grad(function, argnums=place)(*[2.0] * (count - 1), 0.5)
+        with pytest.raises(tg.DTypeError, match=rf"special\.{name} .* x\.detach\(\)"):
+            tg.jvp(function, [2.0] * (count - 1) + [0.5], [float(i == place) for i in range(count)])
+    assert np.isfinite(tg.grad(function, argnums=count - 1)(*[2.0] * (count - 1), 0.5))
+
+
+def test_bessel_functions_on_both_sides_of_0():
+    x = np.array([-2.0, -0.5, 0.5, 3.0])
+    for name in ("j0", "j1", "i0", "i1", "i0e", "i1e"):
+        check_grads(getattr(tg.special, name), (x,), order=2)
+    for name in ("jv", "iv", "ive"):
+        check_grads(lambda x, name=name: getattr(tg.special, name)(3, x), (x,), order=2)
+
+
+def test_exprel_where_it_is_used_for():
+    x = np.array([0.0, 1e-9, -1e-5, 700.0])
+    slope = tg.grad(lambda x: tg.sum(tg.special.exprel(x)))(x)
+    assert np.allclose(slope[:3], 0.5 + x[:3] / 3, rtol=1e-9)
+    assert np.isclose(slope[3], np.exp(700) * 699 / 700**2, rtol=1e-12)
+    assert np.allclose(np.diag(tg.hessian(lambda x: tg.sum(tg.special.exprel(x)))(x[:2])), 1 / 3)
+
+
+def test_gammas_of_several_dimensions():
+    a = np.array([2.5, 4.0])
+    assert np.allclose(tg.special.multigammaln(a, 3).numpy(), special.multigammaln(a, 3))
+    check_grads(lambda a: tg.special.multigammaln(a, 3), (a,), order=2)
+    with pytest.raises(tg.DTypeError, match="numpy"):
+        special.multigammaln(tg.tensor(a, requires_grad=True), 3)
 
 
 def test_a_function_without_a_rule_says_so():
     x = tg.tensor([0.3], requires_grad=True)
-    for call in (lambda: special.gammainc(x, x), lambda: special.polygamma(1, x)):
+    for call in (lambda: special.struve(x, x), lambda: special.polygamma(1, x)):
         with pytest.raises(tg.DTypeError, match=r"\.numpy\(\)"):
             call()
 

@@ -176,7 +176,7 @@ def batched(level: int, size: int, examples: Tensor) -> Tensor:
 def all_at_once(batch: Batch, rule: Rule, operands: tuple, params: dict) -> Tensor:
     """Return the results of all examples, along axis 0."""
     ranks = [len(getattr(x, "shape", ())) for x in operands]
-    if rule.shapes is Shapes.BROADCAST:
+    if rule.shapes in (Shapes.BROADCAST, Shapes.BETWEEN):
         return apply(rule, aligned(batch, operands, max(ranks)), params)
     if rule.shapes in (Shapes.VECTORS, Shapes.TRIPLES):
         axis = params["axis"] - max(ranks) if params["axis"] >= 0 else params["axis"]

@@ -272,15 +272,15 @@ rule(
 )  # fmt: skip
 
 
-def scipys(a, b, lower, unit_diagonal):
-    """Call SciPy's function for triangular matrices."""
+def scipys(xp, name):
+    """Return a function that SciPy has and NumPy has not: a namespace's own, or SciPy's."""
+    if hasattr(xp.linalg, name):
+        return getattr(xp.linalg, name)
     try:
-        from scipy.linalg import solve_triangular
+        import scipy.linalg
     except ImportError as error:
-        raise MissingDependencyError(
-            "linalg.solve_triangular needs SciPy: pip install scipy"
-        ) from error
-    return solve_triangular(a, b, lower=lower, unit_diagonal=unit_diagonal)
+        raise MissingDependencyError(f"linalg.{name} needs SciPy: pip install scipy") from error
+    return getattr(scipy.linalg, name)
 
 
 def solve_triangular(xp, a, b, /, *, lower=False, unit_diagonal=False):
@@ -295,9 +295,10 @@ def solve_triangular(xp, a, b, /, *, lower=False, unit_diagonal=False):
     unit_diagonal : bool
         Whether the diagonal is taken to be 1 without reading it.
     """
-    if hasattr(xp.linalg, "solve_triangular"):
-        return xp.linalg.solve_triangular(a, b, lower=lower, unit_diagonal=unit_diagonal)
-    return scipys(a, b, lower, unit_diagonal)
+    if 0 in (*a.shape, *b.shape):  # SciPy refuses some of these
+        return a @ b
+    solve = scipys(xp, "solve_triangular")
+    return solve(a, b, lower=lower, unit_diagonal=unit_diagonal)
 
 
 def triangular_right(xp, g, a, b_shape, lower, unit_diagonal):
@@ -653,5 +654,52 @@ rule(
     "linalg.expm",
     expm,
     vjp=expm_vjp,
+    kind=OTHER, domain=MATRIX, shapes=Shapes.SQUARE,
+)  # fmt: skip
+
+
+def solve_sylvester(xp, a, b, q, /):
+    """Return x with a @ x + x @ b = q.
+
+    Needs SciPy. There is no such x if a and −b have an eigenvalue in common.
+    """
+    if 0 in (*a.shape, *b.shape, *q.shape):
+        return a @ q @ b
+    y = scipys(xp, "solve_sylvester")(a, b, q)
+    off, size = (xp.max(xp.abs(one), axis=(-2, -1)) for one in (a @ y + y @ b - q, q))
+    if xp.any(off > size / 2):  # LAPACK solves an equation nearby
+        raise numpy.linalg.LinAlgError("a and −b have an eigenvalue in common")
+    return y
+
+
+def sylvester_right(xp, g, a, b):
+    """Pull g back to the right side q of a·x + x·b = q."""
+    return solve_sylvester(xp, a.mT, b.mT, g)
+
+
+rule(
+    "linalg.solve_sylvester",
+    solve_sylvester,
+    vjp=(lambda xp, g, a, b, y: -(sylvester_right(xp, g, a, b) @ y.mT),
+         lambda xp, g, a, b, y: -(y.mT @ sylvester_right(xp, g, a, b)),
+         sylvester_right),
+    kind=OTHER, domain=(MATRIX, MATRIX, REAL), shapes=Shapes.BETWEEN, broadcasts=True,
+)  # fmt: skip
+
+
+def sqrtm_vjp(xp, g, y):
+    """Solve y·s + s·y = g, transposed."""
+    try:
+        return solve_sylvester(xp, y.mT, y.mT, g)
+    except numpy.linalg.LinAlgError:
+        raise LinAlgError("linalg.sqrtm has no derivative at a singular matrix.") from None
+
+
+rule(
+    "linalg.sqrtm",
+    lambda xp, a, /: scipys(xp, "sqrtm")(a),
+    vjp=sqrtm_vjp,
+    doc="Return the square matrices whose squares these are, and no eigenvalue of theirs is "
+    "negative.\n\nNeeds SciPy. The result is complex where an eigenvalue of a is negative.",
     kind=OTHER, domain=MATRIX, shapes=Shapes.SQUARE,
 )  # fmt: skip

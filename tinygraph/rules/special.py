@@ -7,11 +7,12 @@ Formulas: Digital Library of Mathematical Functions, chapters 5 (gamma), 7 (erro
 from math import inf, pi, sqrt
 from typing import Any
 
-from ..errors import MissingDependencyError
+from ..errors import DTypeError, MissingDependencyError
 from .table import POSITIVE, REAL, Domain, Kind, rule
 
 UNIT = Domain(0.0, 1.0)
 AWAY = Domain(0.25, inf)  # from poles and zeros
+ORDER = Domain(1.0, 5.0, of="integer")
 TWO_BY_ROOT_PI = 2 / sqrt(pi)
 ROOT_TWO_PI = sqrt(2 * pi)
 
@@ -34,16 +35,35 @@ def halved(xp, a, y):
     return xp.where(a == 0, 0.5, y / xp.where(a == 0, 1.0, a))
 
 
+def neighbours(xp, name, a, b, sign):
+    """Return half the sum, or difference, of the functions of the orders before and after."""
+    bessel = getattr(special(xp), name)
+    return (bessel(a - 1, b) + sign * bessel(a + 1, b)) / 2
+
+
 def function(name, *vjp, domain=REAL, convention=""):
-    """Enter a function of one or two operands, under SciPy's name."""
+    """Enter a function of one to three operands, under SciPy's name."""
     forward: Any = [
         lambda xp, a, /: getattr(special(xp), name)(a),
         lambda xp, a, b, /: getattr(special(xp), name)(a, b),
+        lambda xp, a, b, c, /: getattr(special(xp), name)(a, b, c),
     ][len(vjp) - 1]
     rule(
         f"special.{name}", forward, vjp=vjp, kind=Kind.ELEMENTWISE, domain=domain,
         convention=convention, doc=f"Return scipy.special.{name} of each entry.",
     )  # fmt: skip
+
+
+def of_order(name, slope, orders=1, domain=AWAY):
+    """Enter a function whose derivative with respect to its first operands nobody can write out."""
+
+    def unknown(g):
+        raise DTypeError(
+            f"special.{name} has a formula for the derivative with respect to its last operand "
+            "alone. Give the others as numbers, arrays, or x.detach()."
+        )
+
+    function(name, *[unknown] * orders, slope, domain=(*[ORDER] * orders, domain))
 
 
 function("erf", lambda xp, g, a: g * (TWO_BY_ROOT_PI * xp.exp(-a * a)))
@@ -63,7 +83,11 @@ function("log_ndtr", lambda xp, g, a, y: g * (xp.exp(-a * a / 2 - y) / ROOT_TWO_
 function("expit", lambda g, y: g * (y * (1 - y)))
 function("logit", lambda g, a: g / (a * (1 - a)), domain=UNIT)
 function("log_expit", lambda xp, g, a: g * special(xp).expit(-a))
-function("exprel", lambda xp, g, a, y: g * ((xp.exp(a) - y) / a), domain=AWAY)
+of_order(
+    "hyp1f1", lambda xp, g, a, b, c: g * (special(xp).hyp1f1(a + 1, b + 1, c) * (a / b)),
+    orders=2, domain=REAL,
+)  # fmt: skip
+function("exprel", lambda xp, g, a: g * (special(xp).hyp1f1(2.0, 3.0, a) / 2))
 function("entr", lambda xp, g, a: g * (-xp.log(a) - 1), domain=POSITIVE)
 function(
     "xlogy",
@@ -79,9 +103,22 @@ function("gammaln", lambda xp, g, a: g * special(xp).digamma(a), domain=AWAY)
 function("gamma", lambda xp, g, a, y: g * (y * special(xp).digamma(a)), domain=AWAY)
 function("rgamma", lambda xp, g, a, y: -g * (y * special(xp).digamma(a)), domain=AWAY)
 function("digamma", lambda xp, g, a: g * special(xp).polygamma(1, a), domain=AWAY)
-function(
-    "polygamma", None, lambda xp, g, a, b: g * special(xp).polygamma(a + 1, b),
-    domain=(Domain(0.0, 4.0, of="integer"), AWAY),
+of_order("polygamma", lambda xp, g, a, b: g * special(xp).polygamma(a + 1, b))
+function("gammasgn", None)
+of_order(
+    "gammainc",
+    lambda xp, g, a, b: g * xp.exp(special(xp).xlogy(a - 1, b) - b - special(xp).gammaln(a)),
+)
+of_order(
+    "gammaincc",
+    lambda xp, g, a, b: -g * xp.exp(special(xp).xlogy(a - 1, b) - b - special(xp).gammaln(a)),
+)
+of_order(
+    "betainc",
+    lambda xp, g, a, b, c: g * xp.exp(
+        special(xp).xlogy(a - 1, c) + special(xp).xlog1py(b - 1, -c) - special(xp).betaln(a, b)
+    ),
+    orders=2, domain=UNIT,
 )  # fmt: skip
 function(
     "betaln",
@@ -101,7 +138,24 @@ function("y0", lambda xp, g, a: -g * special(xp).y1(a), domain=AWAY)
 function("y1", lambda xp, g, a, y: g * (special(xp).y0(a) - y / a), domain=AWAY)
 function("i0", lambda xp, g, a: g * special(xp).i1(a))
 function("i1", lambda xp, g, a, y: g * (special(xp).i0(a) - halved(xp, a, y)), domain=AWAY)
-function("i0e", lambda xp, g, a, y: g * (special(xp).i1e(a) - y), domain=AWAY)
-function("i1e", lambda xp, g, a, y: g * (special(xp).i0e(a) - y - y / a), domain=AWAY)
+function(
+    "i0e", lambda xp, g, a, y: g * (special(xp).i1e(a) - xp.sign(a) * y),
+    domain=REAL.without(0), convention="i0e at 0 gives 0",
+)  # fmt: skip
+function(
+    "i1e", lambda xp, g, a, y: g * (special(xp).i0e(a) - xp.sign(a) * y - halved(xp, a, y)),
+    domain=REAL.without(0),
+)  # fmt: skip
 function("k0", lambda xp, g, a: -g * special(xp).k1(a), domain=AWAY)
 function("k1", lambda xp, g, a, y: g * (-special(xp).k0(a) - y / a), domain=AWAY)
+of_order("jv", lambda xp, g, a, b: g * neighbours(xp, "jv", a, b, -1), domain=REAL)
+of_order("yv", lambda xp, g, a, b: g * neighbours(xp, "yv", a, b, -1))
+of_order("yn", lambda xp, g, a, b: g * neighbours(xp, "yn", a, b, -1))
+of_order("iv", lambda xp, g, a, b: g * neighbours(xp, "iv", a, b, 1), domain=REAL.without(0))
+of_order(
+    "ive", lambda xp, g, a, b, y: g * (neighbours(xp, "ive", a, b, 1) - xp.sign(b) * y),
+    domain=REAL.without(0),
+)  # fmt: skip
+of_order("kv", lambda xp, g, a, b: -g * neighbours(xp, "kv", a, b, 1))
+of_order("kn", lambda xp, g, a, b: -g * neighbours(xp, "kn", a, b, 1))
+of_order("kve", lambda xp, g, a, b, y: g * (y - neighbours(xp, "kve", a, b, 1)))

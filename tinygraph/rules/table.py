@@ -39,6 +39,7 @@ class Shapes(enum.Enum):
     MATRIX = "a stack of matrices"
     SQUARE = "a stack of square matrices"
     SOLVED = "a stack of square matrices, and vectors or matrices that they multiply"
+    BETWEEN = "two stacks of square matrices, and matrices that they multiply from left and right"
     VECTORS = "vectors along one axis; the other axes broadcast"
     TRIPLES = "vectors of three along one axis; the other axes broadcast"
     CONTRACTED = "two arrays that have the axes in common that are summed over"

@@ -363,6 +363,8 @@ def operand_shapes(draw: Callable, rule: Rule) -> Any:
         case Shapes.SOLVED:
             a, b = draw(broadcastable_shapes(2, signature="(n,n),(n,k)->(n,k)", max_dims=1))
             found = a, b[-2:-1] if draw(st.booleans()) else b
+        case Shapes.BETWEEN:
+            found = draw(broadcastable_shapes(3, signature="(m,m),(n,n),(m,n)->()", max_dims=1))
         case Shapes.MATRIX | Shapes.SQUARE:
             signature = "(n,n)->()" if rule.shapes is Shapes.SQUARE else "(m,n)->()"
             found = draw(broadcastable_shapes(1, signature=signature, max_dims=1))
