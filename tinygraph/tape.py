@@ -8,6 +8,7 @@ by falling position is therefore a reverse topological order: without recursion,
 from collections.abc import Callable, Container, Iterable
 from contextlib import ContextDecorator
 from contextvars import ContextVar
+from itertools import takewhile
 from operator import attrgetter
 from typing import Any
 
@@ -271,30 +272,35 @@ class scope(modes):
 def reachable(
     roots: Iterable[Any],
     *,
-    links: Callable[[Any], tuple] = attrgetter("parents"),
-    stops: Iterable[Any] = (),
+    links: Callable[[Any], Iterable] | None = None,
+    stops: Container | None = None,
 ) -> list:
-    """Return all that the roots reach, by falling position.
+    """Return all that the roots reach by their parents, or other links, by falling position.
 
     Among equal positions the order is that of discovery, operands left to right, so that every run
-    walks, adds up and draws alike. Python numbers among the operands are passed over.
+    walks, adds up and draws alike.
     """
     found = dict.fromkeys(roots)
-    order, stops = list(found), frozenset(stops)
+    order = list(found)
     for node in order:
-        if node in stops:
+        if stops and node in stops:
             continue
-        for link in links(node):
-            if link not in found and (type(link) is Node or type(link) is Leaf):
+        for link in links(node) if links else node.parents:
+            if link not in found:
                 found[link] = None
                 order.append(link)
     order.sort(key=attrgetter("position"), reverse=True)
     return order
 
 
+def leaves(order: list) -> Iterable[Leaf]:
+    """Return the leaves of what is ordered by falling position: they come last."""
+    return takewhile(lambda node: node.plan is None, reversed(order))
+
+
 def operands(node: Any) -> tuple:
-    """Return all inputs of a node, with a gradient or without."""
-    return node.inputs
+    """Return all inputs of a node that are no Python numbers, with a gradient or without."""
+    return tuple(one for one in node.inputs if type(one) is Node or type(one) is Leaf)
 
 
 # ---------------------------------------------------------------- the walk back
@@ -378,9 +384,11 @@ def pull_back(
     release : bool
         Whether to free what each node kept as soon as the walk has passed it.
     """
-    complex_ = False
+    dtype, complex_ = None, False
     for node in order:
-        complex_ = complex_ or node.dtype.kind == "c"
+        if node.dtype is not dtype:
+            dtype = node.dtype
+            complex_ = complex_ or dtype.kind == "c"
         if node.kept is None and (targets is None or node not in targets):
             raise GraphError(
                 f"backward: this graph was walked before, and what {describe(node)} kept was "
@@ -391,14 +399,13 @@ def pull_back(
     if anomaly is not None:
         pull = anomaly.pulling(pull or pull_plain, order, wanted)
     gradients = dict(seeds)
+    take, arriving = gradients.pop, gradients.get
     arrived = {}
     owned = set()  # nodes whose gradient was added up here, so that nobody else has it
     for node in order:
-        gradient = gradients.pop(node, None)
+        gradient = take(node, None)
         if gradient is None:
             continue
-        if type(gradient) is Scattered:
-            gradient = gradient.dense()
         if targets is None:
             if node.cell is not None:
                 arrived[node] = gradient
@@ -415,21 +422,29 @@ def pull_back(
             pulled = pull(xp, node, gradient, kept)
         if release:
             node.kept = None
-        for parent, one in zip(node.parents, pulled, strict=True):
+        place = 0  # counted by hand: zip would take as long as the rest of the loop
+        for parent in node.parents:
+            one = pulled[place]
+            place += 1
             if one is None or (wanted is not None and parent not in wanted):
                 continue
+            before = arriving(parent)
             if one.shape != parent.shape or one.dtype is not parent.dtype:
+                if type(one) is Scattered:
+                    if parent in owned and one.fits(parent):
+                        one.add_into(before)
+                        continue
+                    if before is None:
+                        owned.add(parent)
                 one = fitted(xp, one, parent, node)
-            if parent not in gradients:
+            if before is None:
                 gradients[parent] = one
-            elif parent not in owned:
-                gradients[parent] = total = gradients[parent] + one
+            elif parent in owned:
+                before += one
+            else:
+                gradients[parent] = total = before + one
                 if type(total) is numpy.ndarray:
                     owned.add(parent)
-            elif type(one) is Scattered:
-                one.add_into(gradients[parent])
-            else:
-                gradients[parent] += one
     if anomaly is not None:
         anomaly.arrived(arrived)
     return arrived

@@ -8,17 +8,18 @@ from weakref import ref
 
 import numpy
 from numpy import asarray as as_ndarray
-from numpy import ndarray
+from numpy import generic, ndarray
 
 from .arrays import ForeignError, numbers
 from .errors import DTypeError, GraphError, ShapeError, explain
 from .rules import Rule
 from .rules.table import Parts
-from .tape import MODES, Backward, Cell, Leaf, Node, describe, modes, pull_back, reachable
+from .tape import MODES, Backward, Cell, Leaf, Node, describe, leaves, modes, pull_back, reachable
 
 SCALARS = frozenset({bool, int, float, complex})
 MISTAKES = (ValueError, TypeError, IndexError)  # what array libraries raise for bad operands
 NONE: dict[str, Any] = {}  # the parameters of an operation that has none
+new = object.__new__
 ATTACHED: Any = None  # in the place of what other modules put into Tensor
 
 
@@ -159,19 +160,21 @@ def unary(rule: Rule):
             y = forward(a)
         except MISTAKES as error:
             raise explain(rule, (x,), NONE, error) from error
-        if type(y) is not ndarray:
-            y = as_ndarray(y)
         if parent is None or not now.recording or not (parent.requires_grad and differentiable):
-            return wrap(y)
+            return wrap(y if type(y) is ndarray else as_ndarray(y))
         if not plans:
             plans.append(rule.plan((0,)))
         plan = plans[0]
+        if type(y) is ndarray:
+            kept = plan.keep(a, y, None)
+        else:
+            kept = plan.keep(a[()], y, None)
+            y = as_ndarray(y)
         inputs = (parent,)
-        return wrap(
-            y,
-            Node(plan, inputs, inputs, plan.keep(a, y, None), NONE, parent.position + 1, y,
-                 now.scope),
-        )  # fmt: skip
+        result = new(Tensor)
+        result._data = y
+        result._node = Node(plan, inputs, inputs, kept, NONE, parent.position + 1, y, now.scope)
+        return result
 
     return named(call, rule)
 
@@ -199,7 +202,7 @@ def binary(rule: Rule, method: bool = False):
             else:
                 if isinstance(b, Wrapped):
                     return interpret(rule, (a, b), NONE)
-                z, right = read(rule, b, now.recording)
+                z, right = (b, None) if type(b) in SCALARS else read(rule, b, now.recording)
         except ForeignError:
             if method:
                 return NotImplemented
@@ -213,17 +216,15 @@ def binary(rule: Rule, method: bool = False):
             if right is not None and right.requires_grad:
                 mask += 2
         if mask == 1:
-            z, right = constant(b, z)
+            z, right = (b, b) if type(b) in SCALARS else constant(b, z)
         elif mask == 2:
             x, left = constant(a, x)
         try:
             y = forward(x, z)
         except MISTAKES as error:
             raise explain(rule, (a, b), NONE, error) from error
-        if type(y) is not ndarray:
-            y = as_ndarray(y)
         if not mask:
-            return wrap(y)
+            return wrap(y if type(y) is ndarray else as_ndarray(y))
         plan = plans[mask]
         if plan is None:
             plan = plans[mask] = rule.plan(((), (0,), (1,), (0, 1))[mask])
@@ -234,11 +235,15 @@ def binary(rule: Rule, method: bool = False):
         else:
             parents = (left,) if mask == 1 else (right,)
             position = parents[0].position
-        return wrap(
-            y,
-            Node(plan, inputs, parents, plan.keep(x, z, y, None), NONE, position + 1, y,
-                 now.scope),
-        )  # fmt: skip
+        if type(y) is ndarray:
+            kept = plan.keep(x, z, y, None)
+        else:  # NumPy computes many times faster with its scalars than with arrays of one
+            kept = plan.keep(x if mask == 2 else x[()], z if mask == 1 else z[()], y, None)
+            y = as_ndarray(y)
+        result = new(Tensor)
+        result._data = y
+        result._node = Node(plan, inputs, parents, kept, NONE, position + 1, y, now.scope)
+        return result
 
     return named(call, rule)
 
@@ -476,7 +481,7 @@ class Tensor:
             )
         seed = self._seed(grad)
         order = reachable((root,))
-        record = create_graph or any(node.plan is None and node.traced for node in order)
+        record = create_graph or any(leaf.traced for leaf in leaves(order))
         arrived = walk_back({root: seed}, order, record=record, release=not retain_graph)
         self._commit(arrived, [seed._data])
 
@@ -720,10 +725,13 @@ def label(roots: dict, arrived: dict) -> None:
 
 def bare(node: Node) -> tuple:
     """Make what a node kept into Tensors that are constants."""
-    return tuple(
-        wrap(one) if type(one) is ndarray else Parts(map(wrap, one)) if type(one) is Parts else one
-        for one in node.kept
-    )
+
+    def made(one: Any) -> Any:
+        if type(one) is Parts:
+            return Parts(map(made, one))
+        return wrap(as_ndarray(one)) if isinstance(one, ndarray | generic) else one
+
+    return tuple(map(made, node.kept))
 
 
 def lift(node: Node) -> tuple:
@@ -733,11 +741,11 @@ def lift(node: Node) -> tuple:
     lifted: dict[str, Any] = {}
     for name, value in zip(plan.names, node.kept, strict=True):
         if name == "y":
-            value = Parts(apart(value, node)) if rule.outputs else wrap(value, node)
+            value = Parts(apart(value, node)) if rule.outputs else wrap(as_ndarray(value), node)
         elif name in rule.operands:
             source = node.inputs[rule.operands.index(name)]
             if type(source) not in SCALARS:
-                value = wrap(value, source)
+                value = wrap(as_ndarray(value), source)
         elif name == "r":
             xp = Tensor._namespace
             value = rule.residual(xp, *(lifted[one] for one in rule.operands), **node.params)

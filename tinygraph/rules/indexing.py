@@ -19,7 +19,8 @@ class Scattered:
     A thousand slices of one array then add into one array, not into a thousand.
     """
 
-    __slots__ = ("dtype", "index", "shape", "values", "xp")
+    __slots__ = ("index", "shape", "values", "xp")
+    dtype = None  # no array's, so that a walk sees that it is none
     __array_ufunc__ = None  # so that an array asks this class how to add the two
 
     def __init__(self, xp, values, index, shape):
@@ -27,7 +28,10 @@ class Scattered:
         self.values = values
         self.index = index
         self.shape = shape
-        self.dtype = values.dtype
+
+    def fits(self, total):
+        """Whether the values can be added to an array as they are."""
+        return self.values.dtype == total.dtype
 
     def add_into(self, total):
         """Add to an array in place, and return it."""
@@ -39,7 +43,7 @@ class Scattered:
 
     def dense(self):
         """Return it as an array."""
-        total = self.xp.zeros(self.shape, dtype=self.dtype)
+        total = self.xp.zeros(self.shape, dtype=self.values.dtype)
         if not is_basic(self.index):
             return self.add_into(total)
         total[self.index] = self.values
