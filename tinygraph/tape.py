@@ -163,38 +163,25 @@ def seed(generator: Any) -> int:
 class Modes:
     """What holds while an operation runs; read once for each, never changed in place."""
 
-    __slots__ = (
-        "again", "anomaly", "batches", "everything", "level", "recording", "scope", "seed",
-        "transforming", "watched",
-    )  # fmt: skip
+    recording: bool
+    everything: bool  # also what depends on traced leaves without a gradient
+    transforming: bool  # inside a function that a transform calls
+    scope: Scope | None
+    level: int  # of the innermost transform that looks at each operation
+    batches: tuple  # the maps over a batch that are in progress
+    seed: Callable  # draws seeds: the same ones where a function runs again
+    anomaly: Any  # looks at what each operation and each step back gives
+    watched: bool  # whether everything or anomaly is set: the way to ask for both
 
-    def __init__(
-        self,
-        recording: bool = True,
-        everything: bool = False,
-        transforming: bool = False,
-        scope: Scope | None = None,
-        level: int = 0,
-        batches: tuple[Any, ...] = (),
-        seed: Callable = seed,
-        again: bool = False,
-        anomaly: Any = None,
-        watched: bool = False,
-    ):
-        self.recording = recording
-        self.everything = everything  # also what depends on traced leaves without a gradient
-        self.transforming = transforming  # inside a function that a transform calls
-        self.scope = scope
-        self.level = level  # of the innermost transform that looks at each operation
-        self.batches = batches  # the maps over a batch that are in progress
-        self.seed = seed  # draws seeds: the same ones where a function runs again
-        self.again = again  # whether it does: what it changes for good has been changed before
-        self.anomaly = anomaly  # looks at what each operation and each step back gives
-        self.watched = watched  # whether everything or anomaly is set: the way to ask for both
+    def __init__(self, known: dict):
+        self.__dict__.update(known)
 
 
 # One for each thread and each asynchronous task, so that they do not meet in it.
-MODES: ContextVar[Modes] = ContextVar("tinygraph", default=Modes())  # noqa: B039 (not changed)
+MODES: ContextVar[Modes] = ContextVar("tinygraph", default=Modes({  # noqa: B039 (not changed)
+    "recording": True, "everything": False, "transforming": False, "scope": None, "level": 0,
+    "batches": (), "seed": seed, "anomaly": None, "watched": False,
+}))  # fmt: skip
 
 
 class modes(ContextDecorator):
@@ -207,10 +194,8 @@ class modes(ContextDecorator):
         return modes(**self.changes)
 
     def __enter__(self) -> Modes:
-        now = MODES.get()
-        then = object.__new__(Modes)
-        for name in Modes.__slots__:
-            setattr(then, name, self.changes[name] if name in self.changes else getattr(now, name))
+        then = Modes(MODES.get().__dict__)
+        then.__dict__.update(self.changes)
         then.watched = then.everything or then.anomaly is not None
         self.token = MODES.set(then)
         return then
