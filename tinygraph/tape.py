@@ -170,6 +170,7 @@ class Modes:
     level: int  # of the innermost transform that looks at each operation
     batches: tuple  # the maps over a batch that are in progress
     seed: Callable  # draws seeds: the same ones where a function runs again
+    again: bool  # whether it does: what it changes for good has been changed before
     anomaly: Any  # looks at what each operation and each step back gives
     watched: bool  # whether everything or anomaly is set: the way to ask for both
 
@@ -180,7 +181,7 @@ class Modes:
 # One for each thread and each asynchronous task, so that they do not meet in it.
 MODES: ContextVar[Modes] = ContextVar("tinygraph", default=Modes({  # noqa: B039 (not changed)
     "recording": True, "everything": False, "transforming": False, "scope": None, "level": 0,
-    "batches": (), "seed": seed, "anomaly": None, "watched": False,
+    "batches": (), "seed": seed, "again": False, "anomaly": None, "watched": False,
 }))  # fmt: skip
 
 
