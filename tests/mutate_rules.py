@@ -1,6 +1,6 @@
 """Break every formula of the rule table in turn, and see that the tests of its rules notice.
 
-    python tests/mutate_rules.py [--rule NAME ...] [--jobs N]
+    python tests/mutate_rules.py [--rule NAME ...] [--chapter NAME ...] [--jobs N]
 
 A mutant is one change of one formula: a sign, a term, an operand, an axis. The tests that concern
 its rule run on it; it survives if none turns red. A few mutants are the same function as the
@@ -12,6 +12,8 @@ The tree is copied first, and a mutant exists in memory only. It needs a system 
 
 import argparse
 import ast
+import compileall
+import gc
 import importlib.abc
 import importlib.util
 import math
@@ -36,9 +38,12 @@ import hypothesis
 import hypothesis.extra.numpy  # here, once, instead of in each process
 import numpy
 import pytest
+import scipy.linalg  # as the tests do
+import scipy.special  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = (
+    "beyond",
     "elementwise",
     "fft",
     "indexing",
@@ -47,9 +52,18 @@ CHAPTERS = (
     "nn",
     "reductions",
     "sorting",
+    "special",
 )
-TESTS = ("tests/test_rules.py",)
-PATIENCE = 300  # seconds after which a mutant that still runs is caught
+# The tests of rules; and, by chapter, those of what the entries do not determine.
+TESTS = ("tests/test_rules.py", "tests/test_complex.py")
+OWN = {
+    "fft": ("tests/test_fft.py",),
+    "linalg": ("tests/test_linalg.py",),
+    "nn": ("tests/test_nn.py",),
+    "sorting": ("tests/test_standard.py",),
+    "special": ("tests/test_special.py",),
+}
+PATIENCE = 20  # seconds after which a test that still runs has caught a mutant
 INPUTS = 1000  # of each rule, on which an equivalent mutant is run beside the original
 SHARE = 0.02  # of the mutants that may be equivalent
 SPECIAL = (0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 1e300, 1e-300)
@@ -274,33 +288,37 @@ class Chapter:
         self.functions = {
             one.name: one for one in self.tree.body if isinstance(one, ast.FunctionDef)
         }
-        entries = [one.value for one in self.tree.body if isinstance(one, ast.Expr)]
-        self.entries: dict[str, ast.Call] = {
-            ast.literal_eval(one.args[0]): one
-            for one in entries
-            if isinstance(one, ast.Call) and ast.unparse(one.func) == "rule"
-        }
+        self.entries: dict[str, ast.Call] = {}
+        for one in (one.value for one in self.tree.body if isinstance(one, ast.Expr)):
+            if isinstance(one, ast.Call) and ast.unparse(one.func) in ("rule", "function"):
+                # Those of rules/special.py are entered by a function of theirs.
+                module = "special." if ast.unparse(one.func) == "function" else ""
+                self.entries[module + ast.literal_eval(one.args[0])] = one
 
     def changed(self, helpers: set[str]) -> Iterator[tuple[str, ast.AST, str]]:
         """Give each change: whose formula it is in, the node, what the node becomes."""
         for name, function in self.functions.items():
             for node, new in inside(function, helpers):
                 yield name, node, new
-        columns = {
-            name: {one.arg: one.value for one in entry.keywords}
-            for name, entry in self.entries.items()
-        }
-        neighbours = [*list(columns.values())[1:], *columns.values()]
-        for (name, entry), neighbour in zip(self.entries.items(), neighbours, strict=False):
-            vjp = columns[name]["vjp"]
-            yield name, vjp, ast.unparse(neighbour["vjp"])
-            if isinstance(vjp, ast.Tuple):  # the rule of one operand in the place of another's
-                for one, other in permutations(vjp.elts, 2):
-                    yield name, one, ast.unparse(other)
-            residual = [columns[name]["residual"]] if "residual" in columns[name] else []
-            for formula in (*entry.args[1:], vjp, *residual):
+        entries = list(self.entries.items())
+        for (name, entry), (_, neighbour) in zip(entries, entries[1:] + entries[:1], strict=True):
+            vjps = gradients(entry)
+            for one, other in zip(vjps, gradients(neighbour), strict=False):
+                yield name, one, ast.unparse(other)
+            for one, other in permutations(vjps, 2):  # of one operand in the place of another's
+                yield name, one, ast.unparse(other)
+            residual = [one.value for one in entry.keywords if one.arg == "residual"]
+            for formula in dict.fromkeys((*entry.args[1:], *vjps, *residual)):
                 for node, new in inside(formula, helpers):
                     yield name, node, new
+
+
+def gradients(entry: ast.Call) -> list[ast.expr]:
+    """Return the formulas of an entry, one for each operand."""
+    for keyword in entry.keywords:
+        if keyword.arg == "vjp":
+            return keyword.value.elts if isinstance(keyword.value, ast.Tuple) else [keyword.value]
+    return entry.args[1:]
 
 
 def read_by(node: ast.AST) -> set[str]:
@@ -325,11 +343,11 @@ def users(chapters: list[Chapter]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(rules) for name, rules in found.items()}
 
 
-def mutants(chapters: list[Chapter]) -> list[Mutant]:
-    """Return every mutant of every formula, none twice."""
+def mutants(chapters: list[Chapter], wanted: list[str] | None) -> list[Mutant]:
+    """Return every mutant of every formula, or of those in some chapters, none twice."""
     concerned = users(chapters)
     found = []
-    for chapter in chapters:
+    for chapter in [one for one in chapters if one.name in (wanted or CHAPTERS)]:
         seen = {ast.dump(chapter.tree)}
         for owner, node, new in chapter.changed(set(concerned)):
             source = replaced(chapter.source, node, new)
@@ -406,9 +424,27 @@ class Concerned:
     def __init__(self, rules: tuple):
         self.rules = rules
 
+    def known(self, name):
+        return name in sys.modules["tinygraph.rules"].RULES
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_generate_tests(self, metafunc):
+        parametrize = metafunc.parametrize
+
+        def fewer(names, values, **options):
+            if names == "name":  # quicker than to make all tests and leave out most
+                values = [one for one in values if one in self.rules or not self.known(one)]
+            parametrize(names, values, **options)
+
+        metafunc.parametrize = fewer
+
+    def pytest_runtest_setup(self):
+        signal.alarm(PATIENCE)
+
     def pytest_collection_modifyitems(self, items):
         def of(item):
-            return getattr(item, "callspec", None) and item.callspec.params.get("name")
+            name = getattr(item, "callspec", None) and item.callspec.params.get("name")
+            return name if self.known(name) else None
 
         items[:] = [one for one in items if of(one) is None or of(one) in self.rules]
         # First what is quick and tells most; the sort keeps the file's order otherwise.
@@ -457,7 +493,8 @@ def verdict(mutant: Mutant) -> int:
         "--assert=plain",
     ]
     status = pytest.main(
-        [*options, "--hypothesis-profile=mutants", *TESTS], plugins=[Concerned(mutant.rules)]
+        [*options, "--hypothesis-profile=mutants", *TESTS, *OWN.get(mutant.chapter, ())],
+        plugins=[Concerned(mutant.rules)],
     )
     # Tests that failed, or that could not even be collected; anything else says nothing.
     caught = (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
@@ -579,6 +616,7 @@ def main() -> int:
     """Run the mutants and print which survive."""
     parser = argparse.ArgumentParser(description="Break every formula of the rule table in turn.")
     parser.add_argument("--rule", action="append", help="only mutants that concern this rule")
+    parser.add_argument("--chapter", action="append", choices=CHAPTERS, help="only this file's")
     parser.add_argument("--jobs", type=int, default=1, help="how many run at a time")
     parser.add_argument("--list", action="store_true", help="print the mutants and run none")
     options = parser.parse_args()
@@ -588,12 +626,14 @@ def main() -> int:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
             copy(ROOT / name, Path(folder, name))
         os.chdir(folder)
-        found = mutants(list(map(Chapter, CHAPTERS)))
+        compileall.compile_dir(folder, quiet=1)
+        found = mutants(list(map(Chapter, CHAPTERS)), options.chapter)
         if options.rule:
             found = [one for one in found if set(one.rules) & set(options.rule)]
         if options.list:
             print(*found, f"{len(found)} mutants", sep="\n")
             return 0
+        gc.freeze()  # so that the processes go on sharing their memory
         everything = tuple({rule for one in found for rule in one.rules})
         original = unchanged(CHAPTERS[0], everything)
         counts: Counter = Counter()

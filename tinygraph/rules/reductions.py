@@ -22,9 +22,9 @@ def sum_to(xp, gradient, shape):
     stretched = [*range(extra)]
     if gradient.shape[extra:] != shape:
         pairs = enumerate(zip(gradient.shape[extra:], shape, strict=True), extra)
-        stretched += [i for i, (n, own) in pairs if own == 1 and n != 1]
+        stretched += [i for i, (n, own) in pairs if n != own]
     if stretched:
-        gradient = xp.sum(gradient, axis=tuple(stretched) if len(stretched) > 1 else stretched[0])
+        gradient = xp.sum(gradient, axis=tuple(stretched))
     return gradient if gradient.shape == shape else xp.reshape(gradient, shape)
 
 
@@ -70,11 +70,15 @@ def after(xp, g, axis, include_initial):
     return xp.flip(xp.cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis)
 
 
-def shifted(xp, a, by, filling):
-    """Move entries along the last axis, to the right if `by` is positive; fill up the rest."""
-    by = max(-a.shape[-1], min(by, a.shape[-1]))
-    gap = xp.zeros((*a.shape[:-1], abs(by)), dtype=a.dtype) + filling
-    return xp.concat([gap, a[..., :-by]] if by > 0 else [a[..., -by:], gap], axis=-1)
+def products_before(xp, a):
+    """Return for each entry along the last axis the product of those before it."""
+    return xp.cumulative_prod(a, axis=-1, include_initial=True)[..., :-1]
+
+
+def moved_up(xp, a, by):
+    """Move entries along the last axis to the left; fill up with zeros."""
+    by = min(by, a.shape[-1])
+    return xp.concat([a[..., by:], xp.zeros_like(a[..., :by])], axis=-1)
 
 
 def running_product_vjp(xp, g, a, axis, include_initial):
@@ -82,13 +86,12 @@ def running_product_vjp(xp, g, a, axis, include_initial):
     axis = axis or 0
     last = xp.moveaxis(xp.reshape(a, a.shape or (1,)), axis, -1)
     total = xp.moveaxis(g, axis, -1)[..., int(include_initial) :]
-    before = xp.cumulative_prod(shifted(xp, last, 1, 1.0), axis=-1)
     # What follows an entry: s[i] = g[i] + a[i + 1] · s[i + 1], in steps of 1, 2, 4 … entries.
-    factor, step = shifted(xp, last, -1, 0.0), 1
+    factor, step = moved_up(xp, last, 1), 1
     while step < last.shape[-1]:
-        total = total + factor * shifted(xp, total, -step, 0.0)
-        factor, step = factor * shifted(xp, factor, -step, 0.0), 2 * step
-    return xp.reshape(xp.moveaxis(before * total, -1, axis), a.shape)
+        total = total + factor * moved_up(xp, total, step)
+        factor, step = factor * moved_up(xp, factor, step), 2 * step
+    return xp.reshape(xp.moveaxis(products_before(xp, last) * total, -1, axis), a.shape)
 
 
 def product_vjp(xp, g, a, axis, keepdims):
@@ -97,10 +100,9 @@ def product_vjp(xp, g, a, axis, keepdims):
     order = (*(i for i in range(a.ndim) if i not in reduced), *reduced)
     moved = xp.permute_dims(a, order)
     rows = xp.reshape(moved, (*moved.shape[: a.ndim - len(reduced)], count(a.shape, axis)))
-    before = xp.cumulative_prod(shifted(xp, rows, 1, 1.0), axis=-1)
-    behind = xp.flip(shifted(xp, rows, -1, 1.0), axis=-1)
-    others = before * xp.flip(xp.cumulative_prod(behind, axis=-1), axis=-1)
-    others = xp.permute_dims(xp.reshape(others, moved.shape), undo_permutation(order))
+    behind = xp.flip(products_before(xp, xp.flip(rows, axis=-1)), axis=-1)
+    others = xp.reshape(products_before(xp, rows) * behind, moved.shape)
+    others = xp.permute_dims(others, undo_permutation(order))
     return spread(xp, g, a.shape, axis, keepdims) * others
 
 
