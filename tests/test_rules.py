@@ -511,10 +511,12 @@ CONVENTIONS = {
     "cbrt'(0) = inf": (tg.cbrt, [[0.0, 8.0]], [[INF, 1 / 12]]),
     "sinc'(0) = 0": (tg.sinc, [[0.0]], [[0]]),
     "fmax: a tie gives half, NaN nothing": (
-        tg.fmax, [[1.0, NAN, 3.0, 2.0], [1.0, 2.0, NAN, 1.0]], [[0.5, 0, 1, 1], [0.5, 1, 0, 0]],
+        tg.fmax, [[1.0, NAN, 3.0, 2.0, NAN], [1.0, 2.0, NAN, 1.0, NAN]],
+        [[0.5, 0, 1, 1, 0], [0.5, 1, 0, 0, 0]],
     ),
     "fmin: a tie gives half, NaN nothing": (
-        tg.fmin, [[1.0, NAN, 3.0, 2.0], [1.0, 2.0, NAN, 1.0]], [[0.5, 0, 1, 0], [0.5, 1, 0, 1]],
+        tg.fmin, [[1.0, NAN, 3.0, 2.0, NAN], [1.0, 2.0, NAN, 1.0, NAN]],
+        [[0.5, 0, 1, 0, 0], [0.5, 1, 0, 1, 0]],
     ),
     "fmod at a jump": (tg.fmod, [[4.0, -5.0], [2.0, 3.0]], [[1, 1], [-2, 1]]),
     "special.i0e at 0 gives 0": (tg.special.i0e, [[0.0]], [[0]]),
@@ -582,6 +584,27 @@ def test_rules_that_state_a_convention_have_a_row():
     stated = {name for name, rule in RULES.items() if rule.convention}
     rows = {name for name in stated if any(name in row for row in CONVENTIONS)}
     assert stated - rows <= {"pow"}  # its rows write it as x**0
+
+
+def test_entries_that_tie_keep_their_order_however_many_there_are():
+    a = np.copysign(np.arange(1000) % 3, np.cos(np.arange(1000)))
+    order = np.argsort(a, kind="stable")
+    np.testing.assert_array_equal(tg.argsort(a).numpy(), order)
+    x = tg.tensor(a, requires_grad=True)
+    y = tg.sort(x)
+    assert y.numpy().tobytes() == a[order].tobytes()  # the signs of zeros too
+    y.backward(np.arange(1000.0))
+    np.testing.assert_array_equal(x.grad.numpy()[order], np.arange(1000))
+
+
+def test_an_array_holds_no_wider_kind_of_number():
+    numbers = [np.array(one) for one in (True, 1, 1.0, 1j)]
+    for a, b in itertools.product(numbers, numbers):
+        if b.dtype.kind in "bifc"[: 1 + "bifc".index(a.dtype.kind)]:
+            assert namespace.setitem(a, b, ()).dtype == a.dtype
+        else:
+            with pytest.raises(tg.DTypeError, match=f"array of {a.dtype} cannot hold {b.dtype}"):
+                namespace.setitem(a, b, ())
 
 
 def test_constant_functions_record_nothing():

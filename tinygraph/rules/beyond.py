@@ -2,15 +2,10 @@
 
 from math import log, pi
 
-from .elementwise import UNTIED, share
+from .elementwise import UNTIED, nonzero, share
 from .table import REAL, Domain, Kind, rule
 
 ELEMENTWISE = Kind.ELEMENTWISE
-
-
-def sinc_vjp(xp, g, a, y):
-    """Return g times (cos πa − sinc a) / a, 0 at 0."""
-    return g * xp.where(a == 0, 0.0, (xp.cos(pi * a) - y) / xp.where(a == 0, 1.0, a))
 
 
 def picked(xp, g, a, b, wins):
@@ -31,7 +26,7 @@ rule(
 rule(
     "sinc",
     lambda xp, a, /: xp.sinc(a),
-    vjp=sinc_vjp,
+    vjp=lambda xp, g, a, y: g * ((xp.cos(pi * a) - y) / nonzero(xp, a)),
     doc="Return sin(πa) / (πa).",
     kind=ELEMENTWISE, domain=REAL.without(0), convention="sinc'(0) = 0",
 )  # fmt: skip

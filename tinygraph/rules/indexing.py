@@ -65,14 +65,11 @@ def scattered(xp, values, index, shape):
 
 def scatter_add(xp, values, /, index, shape):
     """Return zeros of a shape with values added at the places that an index selects."""
-    found = scattered(xp, values, index, shape)
-    return found.dense() if isinstance(found, Scattered) else found
+    return Scattered(xp, values, index, shape).dense()
 
 
 def setitem(xp, a, b, /, index):
     """Return an array with other values at the places that an index selects."""
-    if hasattr(xp, "setitem"):
-        return xp.setitem(a, b, index)
     changed = xp.asarray(a, copy=True)
     changed[index] = b
     return changed
@@ -88,7 +85,7 @@ def check_kinds(operands, params):
 def chosen(xp, g, b_shape, index):
     """Return the gradients of the values that were set: none for those that others overwrote."""
     selected = g[index]
-    if not is_basic(index) and selected.size:
+    if not is_basic(index):
         order = xp.reshape(xp.arange(selected.size), selected.shape)
         last = setitem(xp, xp.zeros(g.shape, dtype=order.dtype), order, index)[index]
         selected = xp.where(last == order, selected, 0.0)

@@ -23,8 +23,7 @@ def sum_to(xp, gradient, shape):
     if gradient.shape[extra:] != shape:
         pairs = enumerate(zip(gradient.shape[extra:], shape, strict=True), extra)
         stretched += [i for i, (n, own) in pairs if n != own]
-    if stretched:
-        gradient = xp.sum(gradient, axis=tuple(stretched))
+    gradient = xp.sum(gradient, axis=tuple(stretched))
     return gradient if gradient.shape == shape else xp.reshape(gradient, shape)
 
 
