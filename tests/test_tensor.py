@@ -365,6 +365,31 @@ def test_numbers():
             convert(leaf([1.0, 2.0]))
 
 
+def test_a_tensor_of_one_entry_is_formatted_like_its_number():
+    x = tg.tensor([1.25, 2.0], requires_grad=True)
+    assert f"{x[0]:.3f}" == "1.250"
+    assert f"{x}" == str(x)
+    with pytest.raises(tg.ShapeError, match=r"shape \(2,\)"):
+        f"{x:.3f}"
+    seen = []
+    tg.grad(lambda t: seen.append(f"{t:.1f}") or t * t)(3.0)
+    assert seen == ["3.0"]
+
+
+def test_in_asks_for_an_entry():
+    x = tg.tensor([1.25, 2.0], requires_grad=True)
+    assert 1.25 in x and 3 not in x
+
+
+def test_an_empty_list_is_an_index():
+    x = tg.tensor([[1.0, 2.0]], requires_grad=True)
+    assert x[[]].shape == (0, 2)
+    with pytest.raises(tg.DTypeError, match="getitem: an index is integers or bools"):
+        x[np.zeros(0)]
+    with pytest.raises(tg.DTypeError, match=r"or bools\. str is"):
+        x["a"]
+
+
 def test_numpy_may_not_drop_the_gradient_silently():
     x = leaf([1.0, 2.0], name="x")
     for lose in (np.array, np.asarray, lambda one: np.array([one]), lambda one: np.full(2, one[0])):

@@ -27,6 +27,18 @@ def truth(x: Tensor) -> bool:
     return bool(x._data)
 
 
+def formatted(x: Tensor, form: str) -> str:
+    """Write the only entry as a format says, as in ``f"{loss:.3f}"``."""
+    return format(x.item(), form) if form else str(x)
+
+
+def contains(x: Tensor, entry: Any) -> bool:
+    """Return whether a number is among the entries."""
+    return bool((x == entry)._data.any())
+
+
+Tensor.__format__ = formatted  # type: ignore[method-assign, assignment]
+Tensor.__contains__ = contains  # type: ignore[attr-defined]
 Tensor.__float__ = lambda self: float(number(self, "float"))  # type: ignore[attr-defined]
 Tensor.__int__ = lambda self: int(number(self, "int"))  # type: ignore[attr-defined]
 Tensor.__complex__ = lambda self: complex(number(self, "complex"))  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy
 
+from .arrays import ForeignError
 from .errors import ArgumentError, DTypeError
 from .rules import RULES, Parameter, Rule
 from .tensor import Shared, Tensor, apply, array_of, binary, named, unary, wrap
@@ -26,8 +27,13 @@ def index_of(key: Any) -> Any:
         return tuple(map(index_of, key))
     if isinstance(key, int | slice | type(None) | type(Ellipsis)):
         return key
-    array = array_of(key, copy=True)
-    if array.dtype.kind not in "biu" and array.size:
+    try:
+        array = array_of(key, copy=True)
+    except ForeignError as error:
+        raise DTypeError(f"getitem: an index is integers or bools. {error}") from None
+    if isinstance(key, list) and not array.size:
+        array = array.astype(int)
+    if array.dtype.kind not in "biu":
         raise DTypeError(f"getitem: an index is integers or bools, this one is {array.dtype}.")
     return int(array) if array.ndim == 0 and array.dtype.kind in "iu" else array
 
