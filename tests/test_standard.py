@@ -353,22 +353,22 @@ METHODS = {
     "argmax": [((), {}), ((1,), {})],
     "argmin": [((), {}), ((), {"axis": 0, "keepdims": True})],
     "argsort": [((), {}), ((0,), {})],
-    "astype": [(("float32",), {})],
+    "astype": [(("float32",), {}), (("float64",), {"copy": False})],
     "clip": [((-0.5, 0.5), {}), ((), {"max": 0.25}), ((), {"min": 0.25})],
     "conj": [((), {})],
     "copy": [((), {})],
     "cumprod": [((), {}), ((1,), {})],
     "cumsum": [((), {}), ((-1,), {})],
     "diagonal": [((), {}), ((1,), {"axis1": 1, "axis2": 2})],
-    "flatten": [((), {})],
+    "flatten": [((), {}), (("F",), {})],
     "max": [((), {}), ((0,), {"keepdims": True})],
     "mean": [((), {}), (((0, 1),), {})],
     "min": [((), {}), ((2,), {})],
     "nonzero": [((), {})],
     "prod": [((), {}), ((1,), {})],
-    "ravel": [((), {})],
+    "ravel": [((), {}), ((), {"order": "F"})],
     "repeat": [((2,), {}), ((2,), {"axis": 1})],
-    "reshape": [((4, 6), {}), (((3, -1),), {})],
+    "reshape": [((4, 6), {}), (((3, -1),), {}), (((4, -1),), {"order": "F"})],
     "round": [((), {}), ((2,), {})],
     "squeeze": [((), {})],
     "std": [((), {}), ((0,), {"ddof": 1}), ((), {"axis": 1, "keepdims": True})],
@@ -394,6 +394,11 @@ def test_methods_are_ndarrays(name):
                 assert (one.shape, one.dtype) == (other.shape, other.dtype)
                 assert one.numpy().tobytes() == other.tobytes()
                 assert one.requires_grad == (requires_grad and name not in UNRECORDED)
+
+
+def test_another_order_is_refused():
+    with pytest.raises(tg.ArgumentError, match="reshape: order 'A'"):
+        tg.asarray(A).ravel("A")
 
 
 def test_dot_is_ndarrays():

@@ -17,14 +17,22 @@ from .tensor import Tensor, Wrapped, innermost, named
 VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")  # of the array API standard
 
 
-def reshape(self: Tensor, *shape: Any) -> Tensor:
-    """Return the entries in another shape; one length may be −1."""
-    return namespace.reshape(self, shape[0] if len(shape) == 1 else shape)
+def reshape(self: Tensor, *shape: Any, order: str = "C") -> Tensor:
+    """Return the entries in another shape; one length may be −1.
+
+    They are read and put with the last index changing fastest, or with order "F" the first.
+    """
+    lengths = namespace.shape_of(shape[0] if len(shape) == 1 else shape)
+    if order == "F":
+        return transpose(namespace.reshape(transpose(self), lengths[::-1]))
+    if order != "C":
+        raise ArgumentError(f'reshape: order {order!r} is neither "C" nor "F".')
+    return namespace.reshape(self, lengths)
 
 
-def ravel(self: Tensor) -> Tensor:
-    """Return the entries along one axis."""
-    return namespace.reshape(self, (-1,))
+def ravel(self: Tensor, order: str = "C") -> Tensor:
+    """Return the entries along one axis, with order "F" the first index changing fastest."""
+    return reshape(self, -1, order=order)
 
 
 def squeeze(self: Tensor, axis: Any = None) -> Tensor:
@@ -59,9 +67,9 @@ def copy(self: Tensor) -> Tensor:
     return namespace.logical_or(self, False) if bits else namespace.positive(self)
 
 
-def astype(self: Tensor, dtype: Any) -> Tensor:
-    """Return the values in another dtype."""
-    return namespace.astype(self, dtype)
+def astype(self: Tensor, dtype: Any, *, copy: bool = True) -> Tensor:
+    """Return the values in another dtype; without copy, a Tensor that has it as it is."""
+    return self if not copy and self.dtype == dtype else namespace.astype(self, dtype)
 
 
 def getitem(self: Tensor, index: Any) -> Tensor:
