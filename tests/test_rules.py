@@ -18,6 +18,7 @@ from tinygraph.replay import replay
 from tinygraph.rules import RULES, Domain, Kind, Parameter, Rule, Shapes
 from tinygraph.rules import rule as enter
 from tinygraph.rules.indexing import is_basic, scatter_add
+from tinygraph.rules.reductions import divided
 from tinygraph.testing import check_grads
 from tinygraph.testing.strategies import arguments, differentiable
 
@@ -686,6 +687,23 @@ def test_logsumexp_of_infinities():
 
 
 # ---------------------------------------------------------------- reductions over any axes
+
+
+def test_a_mean_of_more_entries_than_float16_can_count():
+    x = np.ones(100_000, "float16")
+    gradient = tg.grad(lambda a: tg.mean(a) * 1024)(x)
+    np.testing.assert_allclose(gradient, 1024 / 1e5, rtol=1e-3)
+    rows = np.zeros((70_000, 2), "float16")
+    labels = np.zeros(70_000, int)
+    gradient = tg.grad(lambda a: tg.softmax_cross_entropy(a, labels) * 1024)(rows)
+    np.testing.assert_allclose(gradient[:, 1], 0.5 * 1024 / 7e4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("n", [3, 2**15 + 1, 100_003, 12_345_678])
+def test_the_division_by_a_count_is_right_to_the_last_bit(n):
+    g = np.random.default_rng(0).random(1000)
+    assert np.array_equal(divided(g, n), g / n)
+
 
 AXES = [None, 0, 1, -1, (0, 2), (-2,), (2, -3), (0, 1, 2), ()]
 REDUCED = [name for name, rule in RULES.items() if Parameter.AXES in rule.parameters.values()]

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from math import erfc, inf, prod
 
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
-from .reductions import reduced_axes, restore
+from .reductions import divided, reduced_axes, restore
 from .table import DISTINCT, REAL, TARGET, Kind, Parameter, Shapes, rule
 
 ALONG = {"axis": Parameter.AXIS}
@@ -165,7 +165,7 @@ def upstream(xp, g, shape, axis, reduction):
     """Return the gradient that reaches each sample's loss, ready to multiply rows by."""
     if reduction == "none":
         return xp.expand_dims(g, axis=axis)
-    return g / divisor(shape, axis, reduction)
+    return divided(g, divisor(shape, axis, reduction))
 
 
 def cross_entropy_logits(xp, g, targets, r, axis, reduction):

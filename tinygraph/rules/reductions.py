@@ -61,6 +61,11 @@ def extremum(xp, g, a, y, axis, keepdims):
     return share * (restore(xp, g, a.shape, axis, keepdims) / ties)
 
 
+def divided(a, n):
+    """Return a / n to the last bit, also where the dtype of a is float16 and has no n."""
+    return a / n if n < 2**15 else a / 2**9 / (n / 2**9)
+
+
 def after(xp, g, axis, include_initial):
     """Return for each entry the sum of what it went into, itself and all that follow."""
     axis = axis or 0
@@ -108,7 +113,8 @@ def product_vjp(xp, g, a, axis, keepdims):
 def variance_vjp(xp, g, a, axis, correction, keepdims):
     """Return g times how far each entry is from the mean, twice, over their count."""
     far = xp.conj(a - xp.mean(a, axis=axis, keepdims=True))
-    return spread(xp, g * 2, a.shape, axis, keepdims) * far / (count(a.shape, axis) - correction)
+    slope = spread(xp, g * 2, a.shape, axis, keepdims) * far
+    return divided(slope, count(a.shape, axis) - correction)
 
 
 rule(
@@ -153,7 +159,7 @@ rule(
     "mean",
     lambda xp, a, /, *, axis=None, keepdims=False: xp.mean(a, axis=axis, keepdims=keepdims),
     vjp=lambda xp, g, a_shape, axis, keepdims: spread(
-        xp, g / count(a_shape, axis), a_shape, axis, keepdims
+        xp, divided(g, count(a_shape, axis)), a_shape, axis, keepdims
     ),
     doc="Return the arithmetic mean over an axis, several axes (a tuple), or all of them.",
     kind=Kind.LINEAR, domain=REAL, parameters=REDUCTION, shapes=Shapes.NONEMPTY,
