@@ -158,7 +158,7 @@ def cross_entropy(xp, logits, targets, r, *, axis=-1, reduction="mean"):
         losses = -xp.sum(xp.where(weights, r, 0.0), axis=axis)
     if reduction == "none":
         return losses
-    return xp.sum(losses) / divisor(logits.shape, axis, reduction)
+    return divided(xp.sum(losses), divisor(logits.shape, axis, reduction))
 
 
 def upstream(xp, g, shape, axis, reduction):
