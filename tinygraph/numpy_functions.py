@@ -62,9 +62,8 @@ def mover(theirs: Callable, moved: str, changes: bool = False) -> Callable:
                 f"numpy.{theirs.__name__}: an array cannot hold a Tensor with its gradient. Change "
                 "a Tensor, or write the values of this one, with .numpy()."
             )
-        for name in names:
-            if name in bound.arguments:
-                bound.arguments[name] = each(place, bound.arguments[name])
+        for name, given in bound.arguments.items():
+            bound.arguments[name] = each(place if name in names else values, given)
         places = theirs(*bound.args, **bound.kwargs)
         entries = xp.concat([parts[0].astype(parts[1].dtype), *parts[1:]])
         if not changes:
@@ -73,6 +72,11 @@ def mover(theirs: Callable, moved: str, changes: bool = False) -> Callable:
         return None
 
     return call
+
+
+def values(data: Any) -> Any:
+    """Return what says where: without a gradient, as an array."""
+    return data.detach().numpy() if isinstance(data, Tensor) else data
 
 
 def each(function: Callable, data: Any) -> Any:
@@ -190,7 +194,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
 
 def convolve(a: Any, v: Any, mode: str = "full", correlating: bool = False) -> Tensor:
     """Multiply two sequences as polynomials are multiplied."""
-    a, v = xp.asarray(a), xp.asarray(v)
+    a, v = (one.reshape(1) if one.ndim == 0 else one for one in (xp.asarray(a), xp.asarray(v)))
     swapped = v.size > a.size
     if swapped:
         a, v = v, a
@@ -285,15 +289,16 @@ def quantile(
     """Return quantiles, interpolated between the sorted entries."""
     if method != "linear":
         raise ArgumentError(f"numpy.quantile of a Tensor: method {method!r} is not 'linear'.")
-    a, q = xp.asarray(a), numpy.asarray(q, dtype=float)
-    axes = tuple(range(a.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    a, weak, q = xp.asarray(a), isinstance(q, int | float), numpy.asarray(q, dtype=float)
+    axes = range(a.ndim) if axis is None else xp.shape_of(axis)
     kept = [i for i in range(a.ndim) if i not in {one % a.ndim for one in axes}]
     order = [i for i in range(a.ndim) if i not in kept]
     rows = xp.permute_dims(a, (*order, *kept)).reshape(-1, *(a.shape[i] for i in kept))
     rows = xp.sort(rows, axis=0)
     place = q * (rows.shape[0] - 1)
     low = numpy.floor(place).astype(int)
-    share = (place - low).reshape(q.shape + (1,) * len(kept)).astype(a.dtype)
+    share = (place - low).reshape(q.shape + (1,) * len(kept))
+    share = share.astype(a.dtype if weak and a.dtype.kind == "f" else float)
     high = numpy.minimum(low + 1, rows.shape[0] - 1)
     found = rows[low] + (rows[high] - rows[low]) * share
     if keepdims:
@@ -321,6 +326,7 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: An
 def variables(m: Any, rowvar: bool) -> Tensor:
     """Return variables as the rows of a matrix."""
     m = xp.asarray(m)
+    m = m.astype(numpy.result_type(m.dtype, numpy.float64))
     return m.reshape(1, -1) if m.ndim < 2 else m if rowvar or m.shape[0] == 1 else m.T
 
 
@@ -422,8 +428,20 @@ def polyder(p: Any, m: int = 1) -> Tensor:
     """Return the coefficients of the derivative."""
     p = xp.asarray(p)
     for _ in range(m):
-        p = p[:-1] * numpy.arange(p.size - 1, 0, -1, dtype=p.dtype)
+        p = p[:-1] * numpy.arange(p.size - 1, 0, -1)
     return p
+
+
+def polydiv(u: Any, v: Any) -> tuple[Tensor, Tensor]:
+    """Return the quotient of two polynomials, and the remainder without zeros in front."""
+    rest, v = (xp.asarray(one).reshape(-1) * 1.0 for one in (u, v))
+    quotient = [xp.zeros((), dtype=rest.dtype)] * (rest.size < v.size)
+    for _ in range(rest.size - v.size + 1):
+        quotient.append(rest[0] / v[0])
+        rest = xp.concat([rest[1 : v.size] - quotient[-1] * v[1:], rest[v.size :]])
+    while rest.size > 1 and numpy.allclose(values(rest[0]), 0, rtol=1e-14):
+        rest = rest[1:]
+    return xp.stack(quotient), rest if rest.size else xp.zeros(1, dtype=rest.dtype)
 
 
 def polyint(p: Any, m: int = 1, k: Any = None) -> Tensor:
@@ -431,14 +449,15 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Tensor:
     p = xp.asarray(p)
     constants = [0.0] * m if k is None else numpy.broadcast_to(k, (m,))
     for one in constants:
-        whole = p / numpy.arange(p.size, 0, -1, dtype=p.dtype)
-        p = xp.concat([whole, xp.asarray(one).astype(p.dtype).reshape(1)])
+        whole = p / numpy.arange(p.size, 0, -1)
+        p = xp.concat([whole, xp.asarray(one).astype(whole.dtype).reshape(1)])
     return p
 
 
 def vander(x: Any, N: Any = None, increasing: bool = False) -> Tensor:
     """Return the powers of each entry."""
     x = xp.asarray(x)
+    x = x.astype(numpy.result_type(x.dtype, int))
     powers = numpy.arange(x.size if N is None else N)
     return xp.stack([x ** int(n) for n in (powers if increasing else powers[::-1])], axis=-1)
 
@@ -449,7 +468,7 @@ def vander(x: Any, N: Any = None, increasing: bool = False) -> Tensor:
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Tensor:
     """Take each entry from the first array whose condition holds."""
     pairs = list(zip(condlist, choicelist, strict=True))[::-1]
-    return reduce(lambda rest, pair: xp.where(pair[0], pair[1], rest), pairs, xp.asarray(default))
+    return reduce(lambda rest, pair: xp.where(pair[0], pair[1], rest), pairs, default)
 
 
 def choose(a: Any, choices: Any) -> Tensor:
@@ -478,13 +497,25 @@ def apply_along_axis(func1d: Callable, axis: int, arr: Any, *args: Any, **option
     return xp.moveaxis(whole, order, tuple(range(axis % lines.ndim, axis % lines.ndim + ndim)))
 
 
+def apply_over_axes(func: Callable, a: Any, axes: Any) -> Tensor:
+    """Apply a function along each axis in turn, and keep the axes."""
+    a = xp.asarray(a)
+    for axis in numpy.ravel(axes).tolist():
+        y = func(a, axis)
+        a = y if y.ndim == a.ndim else xp.expand_dims(y, axis=axis)
+    return a
+
+
 def trim_zeros(filt: Any, trim: str = "fb") -> Tensor:
     """Leave out the zeros before and after."""
     x = xp.asarray(filt)
-    (there,) = x.detach().numpy().nonzero()
-    first = there[0] if "f" in trim.lower() and there.size else 0
-    last = there[-1] + 1 if "b" in trim.lower() and there.size else x.size * bool(there.size)
-    return x[first:last]
+    there = numpy.argwhere(values(x))
+    first, last = [None] * x.ndim, [None] * x.ndim
+    if "f" in trim.lower() or not there.size:
+        first = there.min(axis=0, initial=x.size).tolist()
+    if "b" in trim.lower():
+        last = (there.max(axis=0, initial=-1) + 1).tolist()
+    return x[tuple(map(slice, first, last))]
 
 
 def running(function: str) -> Callable:
@@ -513,7 +544,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> T
 
 def take(a: Any, indices: Any, axis: Any = None) -> Tensor:
     """Take entries, or slices, by their places."""
-    a = xp.asarray(a)
+    a, indices = xp.asarray(a), numpy.asarray(indices)
     return (
         a.reshape(-1)[indices] if axis is None else a[(slice(None),) * (axis % a.ndim) + (indices,)]
     )
@@ -548,10 +579,12 @@ def polyfit(x: Any, y: Any, deg: int) -> Tensor:
 
 def roots(p: Any) -> Tensor:
     """Return the zeros of a polynomial, as eigenvalues of its companion matrix."""
-    p = xp.asarray(p)
+    p = trim_zeros(p, "f")
     n = p.size - 1
+    if n < 1:
+        return xp.zeros(0)
     first = (-p[1:] / p[0]).reshape(1, n)
-    return xp.linalg.eigvals(xp.concat([first, xp.asarray(numpy.eye(n - 1, n))]))
+    return numpy.linalg.eigvals(xp.concat([first, numpy.eye(n - 1, n, dtype=first.dtype)]))
 
 
 def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
@@ -562,11 +595,40 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     return xp.scatter_add(weights.astype("float64"), x, (count,))
 
 
+def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Tensor:
+    """Return the ends of bins: given ones, or such that divide the range of the entries."""
+    a = xp.asarray(a)
+    if numpy.ndim(bins):
+        return xp.asarray(bins)
+    edges = numpy.histogram_bin_edges(values(a), bins, range, values(weights))
+    if range is not None or not a.size:
+        return xp.asarray(edges)
+    first, last = xp.min(a), xp.max(a)
+    widened = 0.5 if values(first) == values(last) else 0.0
+    return linspace(first - widened, last + widened, edges.size)
+
+
+def histogram(
+    a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
+) -> tuple[Tensor, Tensor]:
+    """Count entries, or add up their weights, by the bin that each lies in."""
+    edges = histogram_bin_edges(a, bins, range, weights)
+    ends, a = values(edges), values(xp.asarray(a)).reshape(-1)
+    places = numpy.searchsorted(ends, a, side="right") - 1 - (a == ends[-1])
+    inside = (a >= ends[0]) & (a <= ends[-1])
+    weights = xp.ones(a.size, dtype=int) if weights is None else xp.asarray(weights).reshape(-1)
+    total = xp.scatter_add(weights[inside], places[inside], (ends.size - 1,))
+    return (total / xp.diff(edges) / xp.sum(total) if density else total), edges
+
+
 def nanquantile(a: Any, q: Any, axis: Any = None, **options: Any) -> Tensor:
     """Return quantiles of the numbers among the entries."""
     a = xp.asarray(a)
     if axis is None:
-        return quantile(a.reshape(-1)[~numpy.isnan(a.detach().numpy()).reshape(-1)], q, **options)
+        return quantile(a.reshape(-1)[~numpy.isnan(values(a)).reshape(-1)], q, **options)
+    if hasattr(axis, "__iter__"):
+        a = xp.moveaxis(a, axis, tuple(range(-len(axis), 0)))
+        a, axis = a.reshape(*a.shape[: -len(axis)], -1), -1
     lines = apply_along_axis(lambda one: nanquantile(one, q), axis, a)
     place = axis % a.ndim
     inside = tuple(range(place, place + numpy.ndim(q)))
@@ -575,104 +637,102 @@ def nanquantile(a: Any, q: Any, axis: Any = None, **options: Any) -> Tensor:
 
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True) -> Tensor:
     """Return numbers from start to stop, evenly spaced."""
-    start, stop = xp.asarray(start), xp.asarray(stop)
-    shares = numpy.arange(num) / max(num - 1 if endpoint else num, 1)
-    shares = shares.reshape((-1,) + (1,) * max(start.ndim, stop.ndim))
-    return start + (stop - start) * shares
+    step = (stop - start) / max(num - 1 if endpoint else num, 1)
+    count = numpy.arange(num, dtype=step.dtype).reshape((-1,) + (1,) * step.ndim)
+    points = count * step + start
+    last = xp.broadcast_to(xp.asarray(stop, dtype=step.dtype), step.shape)
+    return xp.concat([points[:-1], last[None]]) if endpoint and num > 1 else points
 
 
 def poly(zeros: Any) -> Tensor:
     """Return the coefficients of the polynomial with these zeros."""
-    one = xp.ones(1)
-    return reduce(lambda p, zero: convolve(p, xp.stack([one[0], -zero])), xp.asarray(zeros), one)
+    zeros = xp.asarray(zeros)
+    zeros = numpy.linalg.eigvals(zeros) if zeros.ndim == 2 else zeros.reshape(-1)
+    one, found = xp.ones(1, dtype=zeros.dtype), values(zeros)
+    p = reduce(lambda p, zero: convolve(p, xp.stack([one[0], -zero])), zeros, one)
+    paired = numpy.array_equal(numpy.sort(found), numpy.sort(found.conj()))
+    return xp.real(p) if paired and p.dtype.kind == "c" else p
+
+
+def roomy(name: str) -> Callable:
+    """Make the function that becomes complex where one of real numbers would give NaN."""
+    first = 2 if name == "logn" else 1  # so many operands count
+
+    def call(*given: Any) -> Tensor:
+        numbers = [xp.asarray(one) for one in given]
+        for i, one in enumerate(numbers[:first]):
+            beyond = abs(values(one)) > 1 if name.startswith("arc") else values(one) < 0
+            if one.dtype.kind != "c" and beyond.any():
+                numbers[i] = one.astype(numpy.result_type(one.dtype, numpy.complex64))
+        if name == "logn":
+            return xp.log(numbers[1]) / xp.log(numbers[0])
+        return getattr(numpy, name)(*numbers)
+
+    return call
 
 
 # ---------------------------------------------------------------- the table
 
 FUNCTIONS: dict[str, Callable] = {
+    **{one.__name__: one for one in (
+        apply_along_axis, apply_over_axes, average, bincount, choose, convolve, corrcoef,
+        correlate, cov, dot, ediff1d, einsum, gradient, histogram, histogram_bin_edges,
+        inner, interp, kron, linspace, median, nan_to_num, nanmean, nanquantile, nanvar,
+        outer, pad, partition, piecewise, poly, polyder, polydiv, polyfit, polyint, polyval,
+        ptp, quantile, roots, select, take, trapezoid, trim_zeros, unwrap, vander,
+    )},
     **{name: mover(attrgetter(name)(numpy), moved) for name, moved in MOVES.items()},
     **{name: mover(getattr(numpy, name), moved, True) for name, moved in CHANGES.items()},
     **{
         name: by_value(getattr(numpy, name))
         for name in ("intersect1d", "setdiff1d", "setxor1d", "union1d", "unique_values")
     },
+    **{
+        f"lib.scimath.{name}": roomy(name)
+        for name in ("arccos", "arcsin", "arctanh", "log", "log10", "log2", "logn", "power", "sqrt")
+    },
     "amax": lambda a, axis=None, *, keepdims=False: xp.max(a, axis=axis, keepdims=keepdims),
     "amin": lambda a, axis=None, *, keepdims=False: xp.min(a, axis=axis, keepdims=keepdims),
     "angle": lambda z, deg=False: xp.atan2(xp.imag(z), xp.real(z)) * (180 / numpy.pi if deg else 1),
-    "apply_along_axis": apply_along_axis,
     "around": lambda a, decimals=0: xp.round(a * 10.0**decimals) / 10.0**decimals,
-    "average": average,
-    "bincount": bincount,
-    "choose": choose,
-    "convolve": convolve,
-    "corrcoef": corrcoef,
-    "correlate": correlate,
-    "cov": cov,
     "cross": lambda a, b, axis=-1: xp.linalg.cross(xp.asarray(a), xp.asarray(b), axis=axis),
     "cumprod": running("cumulative_prod"),
     "cumsum": running("cumulative_sum"),
-    "dot": dot,
-    "ediff1d": ediff1d,
-    "einsum": einsum,
     "geomspace": lambda start, stop, num=50, endpoint=True: xp.exp(
         linspace(xp.log(start), xp.log(stop), num, endpoint)
     ),
     "fix": lambda x: xp.trunc(x),
-    "gradient": gradient,
     "i0": lambda x: xp.special.i0(x),
-    "inner": inner,
-    "interp": interp,
-    "kron": kron,
-    "linspace": linspace,
     "logspace": lambda start, stop, num=50, endpoint=True, base=10.0: (
         base ** linspace(start, stop, num, endpoint)
     ),
-    "median": median,
-    "nan_to_num": nan_to_num,
     "nancumprod": without_nan("cumprod", 1.0),
     "nancumsum": without_nan("cumsum", 0.0),
     "nanmax": without_nan("max", -numpy.inf),
-    "nanmean": nanmean,
     "nanmedian": lambda a, axis=None: nanquantile(a, 0.5, axis),
     "nanmin": without_nan("min", numpy.inf),
     "nanpercentile": lambda a, q, axis=None: nanquantile(a, numpy.asarray(q) / 100, axis),
     "nanprod": without_nan("prod", 1.0),
-    "nanquantile": nanquantile,
     "nanstd": lambda a, axis=None, **options: xp.sqrt(nanvar(a, axis, **options)),
     "nansum": without_nan("sum", 0.0),
-    "nanvar": nanvar,
-    "outer": outer,
-    "pad": pad,
-    "partition": partition,
     "percentile": lambda a, q, axis=None, **options: quantile(
         a, numpy.asarray(q) / 100, axis, **options
     ),
-    "piecewise": piecewise,
-    "poly": poly,
     "polyadd": lambda a, b: sum(aligned(a, b)[1:], start=aligned(a, b)[0]),
-    "polyder": polyder,
-    "polyfit": polyfit,
-    "polyint": polyint,
     "polymul": lambda a, b: convolve(a, b),
     "polysub": lambda a, b: aligned(a, b)[0] - aligned(a, b)[1],
-    "polyval": polyval,
-    "ptp": ptp,
-    "quantile": quantile,
     "real_if_close": lambda a, tol=100: (
-        xp.real(a) if not numpy.iscomplexobj(numpy.real_if_close(a._data, tol)) else a
+        xp.real(a) if not numpy.iscomplexobj(numpy.real_if_close(values(a), tol)) else a
     ),
-    "roots": roots,
-    "select": select,
-    "take": take,
+    "sort_complex": lambda a: xp.astype(
+        xp.sort(xp.asarray(a)), a.dtype if a.dtype.kind == "c" else numpy.complex128
+    ),
     "trace": lambda a, offset=0, axis1=0, axis2=1: xp.sum(
         mover(numpy.diagonal, "a")(a, offset, axis1, axis2), axis=-1
     ),
-    "trapezoid": trapezoid,
-    "trim_zeros": trim_zeros,
-    "unwrap": unwrap,
-    "vander": vander,
+    "unique": lambda ar: by_value(numpy.unique)(ar),
     "vdot": lambda a, b: xp.sum(xp.conj(xp.asarray(a).reshape(-1)) * xp.asarray(b).reshape(-1)),
-}
+}  # fmt: skip
 
 
 # ---------------------------------------------------------------- ufuncs without a rule

@@ -132,9 +132,14 @@ METHODS = {
 }  # fmt: skip
 
 # These answer with something that has no gradient, so that the bare values will do.
-ANSWERS = frozenset(
-    {numpy.allclose, numpy.array_equal, numpy.isclose, numpy.shape, numpy.ndim, numpy.size}
-)
+ANSWERS = frozenset(getattr(numpy, name) for name in (
+    "allclose", "argpartition", "argwhere", "array2string", "array_equal", "array_equiv",
+    "array_repr", "array_str", "common_type", "diag_indices_from", "digitize", "einsum_path",
+    "flatnonzero", "isclose", "iscomplex", "iscomplexobj", "isneginf", "isposinf", "isreal",
+    "isrealobj", "lexsort", "may_share_memory", "min_scalar_type", "nanargmax",
+    "nanargmin", "ndim", "ravel_multi_index", "shape", "shares_memory", "size",
+    "tril_indices_from", "triu_indices_from", "unravel_index",
+))  # fmt: skip
 
 
 def name_of(function: Any) -> str:

@@ -158,12 +158,12 @@ rule(
     doc="Return the tangent of a.",
 )  # fmt: skip
 rule(
-    "asin", vjp=lambda xp, g, a: g / xp.sqrt((1 - a) * (1 + a)),
+    "asin", vjp=lambda xp, g, a: g / xp.sqrt(-(a - 1) * (1 + a)),  # keeps the sign of 0j
     kind=ELEMENTWISE, domain=INNER,
     doc="Return the angle whose sine is a.",
 )  # fmt: skip
 rule(
-    "acos", vjp=lambda xp, g, a: -g / xp.sqrt((1 - a) * (1 + a)),
+    "acos", vjp=lambda xp, g, a: -g / xp.sqrt(-(a - 1) * (1 + a)),
     kind=ELEMENTWISE, domain=INNER,
     doc="Return the angle whose cosine is a.",
 )  # fmt: skip
@@ -216,6 +216,11 @@ rule(
     "atanh", vjp=lambda g, a: g / ((1 - a) * (1 + a)),
     kind=ELEMENTWISE, domain=INNER,
     doc="Return the number whose hyperbolic tangent is a.",
+)  # fmt: skip
+rule(
+    "nextafter", vjp=(lambda g: g, None),
+    doc="Return the next number after a on the way to b.",
+    kind=ELEMENTWISE, domain=REAL,
 )  # fmt: skip
 rule(
     "remainder",
@@ -324,7 +329,6 @@ for name, symbol, returned in (
     ("logical_and", "and", "whether both a and b are true"),
     ("logical_or", "or", "whether a or b is true"),
     ("logical_xor", "xor", "whether just one of a and b is true"),
-    ("nextafter", "nextafter", "the next number after a on the way to b"),
 ):
     rule(
         name, vjp=(None, None),

@@ -41,6 +41,11 @@ def neighbours(xp, name, a, b, sign):
     return (bessel(a - 1, b) + sign * bessel(a + 1, b)) / 2
 
 
+def gamma_density(xp, g, a, b):
+    """Return g times the derivative of gammainc."""
+    return g * xp.exp(special(xp).xlogy(a - 1, b) - b - special(xp).gammaln(a))
+
+
 def function(name, *vjp, domain=REAL, convention=""):
     """Enter a function of one to three operands, under SciPy's name."""
     forward: Any = [
@@ -69,93 +74,65 @@ def of_order(name, slope, orders=1, domain=AWAY):
 function("erf", lambda xp, g, a: g * (TWO_BY_ROOT_PI * xp.exp(-a * a)))
 function("erfc", lambda xp, g, a: g * (-TWO_BY_ROOT_PI * xp.exp(-a * a)))
 function("erfcx", lambda g, a, y: g * (2 * a * y - TWO_BY_ROOT_PI), domain=Domain(-3.0, inf))
-function(
-    "erfinv", lambda xp, g, y: g * (xp.exp(y * y) / TWO_BY_ROOT_PI),
-    domain=Domain(-0.99, 0.99),
-)  # fmt: skip
-function(
-    "erfcinv", lambda xp, g, y: g * (-xp.exp(y * y) / TWO_BY_ROOT_PI),
-    domain=Domain(0.01, 1.99),
-)  # fmt: skip
+function("erfinv", lambda xp, g, y: g * (xp.exp(y * y) / TWO_BY_ROOT_PI),
+         domain=Domain(-0.99, 0.99))  # fmt: skip
+function("erfcinv", lambda xp, g, y: g * (-xp.exp(y * y) / TWO_BY_ROOT_PI),
+         domain=Domain(0.01, 1.99))  # fmt: skip
 function("ndtr", lambda xp, g, a: g * (xp.exp(-a * a / 2) / ROOT_TWO_PI))
 function("ndtri", lambda xp, g, y: g * (xp.exp(y * y / 2) * ROOT_TWO_PI), domain=Domain(0.01, 0.99))
 function("log_ndtr", lambda xp, g, a, y: g * (xp.exp(-a * a / 2 - y) / ROOT_TWO_PI))
 function("expit", lambda g, y: g * (y * (1 - y)))
 function("logit", lambda g, a: g / (a * (1 - a)), domain=UNIT)
 function("log_expit", lambda xp, g, a: g * special(xp).expit(-a))
-of_order(
-    "hyp1f1", lambda xp, g, a, b, c: g * (special(xp).hyp1f1(a + 1, b + 1, c) * (a / b)),
-    orders=2, domain=REAL,
-)  # fmt: skip
+of_order("hyp1f1", lambda xp, g, a, b, c: g * (special(xp).hyp1f1(a + 1, b + 1, c) * (a / b)),
+         orders=2, domain=REAL)  # fmt: skip
 function("exprel", lambda xp, g, a: g * (special(xp).hyp1f1(2.0, 3.0, a) / 2))
 function("entr", lambda xp, g, a: g * (-xp.log(a) - 1), domain=POSITIVE)
-function(
-    "xlogy",
-    lambda xp, g, a, b: g * xp.where(a == 0, 0.0, xp.log(xp.where(a == 0, 1.0, b))),
-    lambda xp, g, a, b: g * xp.where(a == 0, 0.0, a / xp.where(a == 0, 1.0, b)),
-    domain=(REAL.without(0), POSITIVE), convention="a = 0 gives 0",
-)  # fmt: skip
-function(
-    "xlog1py", lambda xp, g, b: g * xp.log1p(b), lambda g, a, b: g * (a / (1 + b)),
-    domain=(REAL, POSITIVE),
-)  # fmt: skip
+function("xlogy",
+         lambda xp, g, a, b: g * xp.where(a == 0, 0.0, xp.log(xp.where(a == 0, 1.0, b))),
+         lambda xp, g, a, b: g * xp.where(a == 0, 0.0, a / xp.where(a == 0, 1.0, b)),
+         domain=(REAL.without(0), POSITIVE), convention="a = 0 gives 0")  # fmt: skip
+function("xlog1py", lambda xp, g, b: g * xp.log1p(b), lambda g, a, b: g * (a / (1 + b)),
+         domain=(REAL, POSITIVE))  # fmt: skip
 function("gammaln", lambda xp, g, a: g * special(xp).digamma(a), domain=AWAY)
 function("gamma", lambda xp, g, a, y: g * (y * special(xp).digamma(a)), domain=AWAY)
 function("rgamma", lambda xp, g, a, y: -g * (y * special(xp).digamma(a)), domain=AWAY)
 function("digamma", lambda xp, g, a: g * special(xp).polygamma(1, a), domain=AWAY)
 of_order("polygamma", lambda xp, g, a, b: g * special(xp).polygamma(a + 1, b))
 function("gammasgn", None)
-of_order(
-    "gammainc",
-    lambda xp, g, a, b: g * xp.exp(special(xp).xlogy(a - 1, b) - b - special(xp).gammaln(a)),
-)
-of_order(
-    "gammaincc",
-    lambda xp, g, a, b: -g * xp.exp(special(xp).xlogy(a - 1, b) - b - special(xp).gammaln(a)),
-)
-of_order(
-    "betainc",
-    lambda xp, g, a, b, c: g * xp.exp(
-        special(xp).xlogy(a - 1, c) + special(xp).xlog1py(b - 1, -c) - special(xp).betaln(a, b)
-    ),
-    orders=2, domain=UNIT,
-)  # fmt: skip
-function(
-    "betaln",
-    lambda xp, g, a, b: g * (special(xp).digamma(a) - special(xp).digamma(a + b)),
-    lambda xp, g, a, b: g * (special(xp).digamma(b) - special(xp).digamma(a + b)),
-    domain=AWAY,
-)  # fmt: skip
-function(
-    "beta",
-    lambda xp, g, a, b, y: g * (y * (special(xp).digamma(a) - special(xp).digamma(a + b))),
-    lambda xp, g, a, b, y: g * (y * (special(xp).digamma(b) - special(xp).digamma(a + b))),
-    domain=AWAY,
-)  # fmt: skip
+of_order("gammainc", gamma_density)
+of_order("gammaincc", lambda xp, g, a, b: -gamma_density(xp, g, a, b))
+of_order("betainc",
+         lambda xp, g, a, b, c: g * xp.exp(
+             special(xp).xlogy(a - 1, c) + special(xp).xlog1py(b - 1, -c) - special(xp).betaln(a, b)
+         ),
+         orders=2, domain=UNIT)  # fmt: skip
+function("betaln",
+         lambda xp, g, a, b: g * (special(xp).digamma(a) - special(xp).digamma(a + b)),
+         lambda xp, g, a, b: g * (special(xp).digamma(b) - special(xp).digamma(a + b)),
+         domain=AWAY)  # fmt: skip
+function("beta",
+         lambda xp, g, a, b, y: g * (y * (special(xp).digamma(a) - special(xp).digamma(a + b))),
+         lambda xp, g, a, b, y: g * (y * (special(xp).digamma(b) - special(xp).digamma(a + b))),
+         domain=AWAY)  # fmt: skip
 function("j0", lambda xp, g, a: -g * special(xp).j1(a))
 function("j1", lambda xp, g, a, y: g * (special(xp).j0(a) - halved(xp, a, y)), domain=AWAY)
 function("y0", lambda xp, g, a: -g * special(xp).y1(a), domain=AWAY)
 function("y1", lambda xp, g, a, y: g * (special(xp).y0(a) - y / a), domain=AWAY)
 function("i0", lambda xp, g, a: g * special(xp).i1(a))
 function("i1", lambda xp, g, a, y: g * (special(xp).i0(a) - halved(xp, a, y)), domain=AWAY)
-function(
-    "i0e", lambda xp, g, a, y: g * (special(xp).i1e(a) - xp.sign(a) * y),
-    domain=REAL.without(0), convention="i0e at 0 gives 0",
-)  # fmt: skip
-function(
-    "i1e", lambda xp, g, a, y: g * (special(xp).i0e(a) - xp.sign(a) * y - halved(xp, a, y)),
-    domain=REAL.without(0),
-)  # fmt: skip
+function("i0e", lambda xp, g, a, y: g * (special(xp).i1e(a) - xp.sign(a) * y),
+         domain=REAL.without(0), convention="i0e at 0 gives 0")  # fmt: skip
+function("i1e", lambda xp, g, a, y: g * (special(xp).i0e(a) - xp.sign(a) * y - halved(xp, a, y)),
+         domain=REAL.without(0))  # fmt: skip
 function("k0", lambda xp, g, a: -g * special(xp).k1(a), domain=AWAY)
 function("k1", lambda xp, g, a, y: g * (-special(xp).k0(a) - y / a), domain=AWAY)
 of_order("jv", lambda xp, g, a, b: g * neighbours(xp, "jv", a, b, -1), domain=REAL)
 of_order("yv", lambda xp, g, a, b: g * neighbours(xp, "yv", a, b, -1))
 of_order("yn", lambda xp, g, a, b: g * neighbours(xp, "yn", a, b, -1))
 of_order("iv", lambda xp, g, a, b: g * neighbours(xp, "iv", a, b, 1), domain=REAL.without(0))
-of_order(
-    "ive", lambda xp, g, a, b, y: g * (neighbours(xp, "ive", a, b, 1) - xp.sign(b) * y),
-    domain=REAL.without(0),
-)  # fmt: skip
+of_order("ive", lambda xp, g, a, b, y: g * (neighbours(xp, "ive", a, b, 1) - xp.sign(b) * y),
+         domain=REAL.without(0))  # fmt: skip
 of_order("kv", lambda xp, g, a, b: -g * neighbours(xp, "kv", a, b, 1))
 of_order("kn", lambda xp, g, a, b: -g * neighbours(xp, "kn", a, b, 1))
 of_order("kve", lambda xp, g, a, b, y: g * (y - neighbours(xp, "kve", a, b, 1)))
