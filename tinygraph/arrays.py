@@ -6,25 +6,47 @@ import numpy
 
 from .errors import DTypeError, ShapeError
 
+STRANGE = numpy.ma.MaskedArray | numpy.matrix
+
 
 class ForeignError(DTypeError):
     """An operand that is neither a number nor an array."""
 
 
+def number_dtype(dtype: Any) -> numpy.dtype:
+    """Return a dtype of numbers, in the byte order of this machine; refuse others."""
+    try:
+        found = numpy.dtype(dtype)
+    except TypeError as error:
+        raise DTypeError(f"dtype={dtype!r}: {error}.") from None
+    if found.kind not in "biufc":
+        raise DTypeError(f"dtype={dtype!r}: {found} is not a dtype of numbers.")
+    return found.newbyteorder("=")
+
+
+def shares(array: numpy.ndarray, x: Any) -> bool:
+    """Whether an array that was read from an object may be the object's own memory."""
+    return array is x or array.base is not None or hasattr(x, "__array__")
+
+
 def numbers(x: Any, copy: bool = False) -> numpy.ndarray:
     """Read numbers, lists and arrays as an ndarray of numbers; refuse what is not."""
     if type(x) is not numpy.ndarray:
-        if isinstance(x, numpy.ma.MaskedArray | numpy.matrix):
-            raise ForeignError(
-                f"{type(x).__name__} is not taken: its mask or its algebra would be lost. "
-                "Convert it with numpy.asarray (and .filled) first."
-            )
+        nested = isinstance(x, list | tuple) and x and not isinstance(x[0], int | float)
+        for one in (x, *x) if nested else (x,):
+            if isinstance(one, STRANGE):
+                raise ForeignError(
+                    f"{type(one).__name__} is not taken: its mask or its algebra would be lost. "
+                    "Convert it with numpy.asarray (and .filled) first."
+                )
         if x is None or isinstance(x, str | bytes | dict | set):
             raise ForeignError(f"{type(x).__name__} is not an array of numbers.")
     try:
-        array = numpy.array(x, copy=True) if copy else numpy.asarray(x)
+        array = numpy.asarray(x)
     except ValueError as error:
         raise ShapeError(f"not an array: {error}") from error
     if array.dtype.kind not in "biufc":
         raise ForeignError(f"{type(x).__name__} of dtype {array.dtype} is not an array of numbers.")
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    if not array.dtype.isnative:
+        return array.astype(array.dtype.newbyteorder("="))
+    return array.copy(order="K") if copy and shares(array, x) else array

@@ -36,7 +36,7 @@ def outdated(kind: Any) -> type:
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """Give this Tensor other values at the places that an index selects."""
     place = getattr(value, "_place", None)
-    if isinstance(place, Changed) and place.index is index and value._source() is self:
+    if isinstance(place, Changed) and place.index is index and value._source[0]() is self:
         value._place = index  # x[i] += v: Python puts the changed view back
         self.__class__ = type(self).__base__
     self._assign("x[i] = v", lambda x, v: x._namespace.setitem(x, v, index), value)
@@ -44,12 +44,11 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
 
 def assign(self: Tensor, symbol: str, operator: Any, other: Any) -> Tensor:
     """Give this Tensor the result of an operator; let the one that it is a view of wait for it."""
-    source = getattr(self, "_source", None)
-    whole: Any = source() if source is not None else None
-    if whole is None:
+    alive = [one for one in getattr(self, "_source", ()) if one() is not None]
+    if not alive:
         return replaced(self, symbol, operator, other)
-    place = getattr(self, "_place", None)
-    if place is None or symbol == "x[i] = v":
+    place, whole = getattr(self, "_place", None), self._source[0]()
+    if place is None or whole is None or len(alive) > 1 or symbol == "x[i] = v":
         raise GraphError(
             f"{symbol}: {self._label()} is a view of another Tensor, which would not change "
             "with it. Change the Tensor that it was taken from, or take a .copy() first."

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .errors import GraphError, ShapeError
+from .errors import DTypeError, GraphError, ShapeError
 from .tape import MODES
 from .tensor import Tensor, Wrapped
 
@@ -15,6 +15,21 @@ def number(x: Tensor, convert: str) -> Any:
             "without its gradient. Keep the Tensor, or say so with .item() or .detach()."
         )
     return x.item()
+
+
+def place(x: Tensor) -> int:
+    """Return the only entry, which is an integer, to count or to select by."""
+    if x.ndim or x.dtype.kind not in "biu":
+        raise DTypeError(f"index: {x._label()} of shape {x.shape} and {x.dtype} is no integer.")
+    return x._data.__index__()
+
+
+def mask(x: Tensor) -> Any:
+    """Refuse what numpy.ma asks for, which would take the values and leave the gradient behind."""
+    raise DTypeError(
+        f"numpy.ma: {x._label()} does not go together with a masked array. Fill that first, by "
+        ".filled(0), or take tg.where(mask, 0, x)."
+    )
 
 
 def truth(x: Tensor) -> bool:
@@ -42,5 +57,6 @@ Tensor.__contains__ = contains  # type: ignore[attr-defined]
 Tensor.__float__ = lambda self: float(number(self, "float"))  # type: ignore[attr-defined]
 Tensor.__int__ = lambda self: int(number(self, "int"))  # type: ignore[attr-defined]
 Tensor.__complex__ = lambda self: complex(number(self, "complex"))  # type: ignore[attr-defined]
-Tensor.__index__ = lambda self: self._data.__index__()  # type: ignore[attr-defined]
+Tensor.__index__ = place  # type: ignore[attr-defined]
+Tensor._mask = property(mask)  # type: ignore[attr-defined]
 Tensor.__bool__ = truth  # type: ignore[attr-defined]

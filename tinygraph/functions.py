@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy
 
-from .errors import GraphError, RuleError
+from .errors import GraphError, RuleError, ShapeError
 from .reverse import Call, as_tensor
 from .rules import Kind, Rule, Shapes
 from .rules.table import REAL
 from .tape import MODES, Cell, Leaf, Scope, modes
-from .tensor import Tensor, Wrapped, apply, wrap
+from .tensor import Tensor, Wrapped, apply, same, wrap
 from .transforms import cut, joined, vmap
-from .trees import flatten
+from .trees import flatten, leaves_like
 
 
 class FunctionPlan:
@@ -107,13 +107,39 @@ def is_floating(x: Any) -> bool:
     )
 
 
+def held(tree: Any) -> Any:
+    """Return a tree like another, of arrays and Tensors that nobody else can change."""
+    leaves, join = flatten(tree)
+    return join(
+        same(one) if isinstance(one, Tensor) else one.copy() if type(one) is numpy.ndarray else one
+        for one in leaves
+    )
+
+
+def check_same(name: str, first: Tensor, again: Tensor) -> None:
+    """Raise if a function that was run again gave another result, up to rounding."""
+    if isinstance(first, Wrapped) or isinstance(again, Wrapped):
+        return
+    a, b = first._data, again._data
+    if a.shape != b.shape:
+        return  # one of them for a whole batch
+    size = numpy.abs(a).max(initial=0.0, where=numpy.isfinite(a))
+    bound = float(numpy.finfo(a.dtype).eps) ** 0.5
+    if not numpy.array_equal(a, b) and not numpy.allclose(a, b, bound, bound * size, True):
+        raise GraphError(
+            f"{name}: run again on the way back, it gave another result than at first. Pass what "
+            "has changed since, such as an array that it reads or random numbers, as an argument."
+        )
+
+
 class Arguments:
     """The floating point leaves of some arguments, and the arguments made of others."""
 
     def __init__(self, args: tuple):
         self.leaves, self.join = flatten(args)
         self.places = [i for i, one in enumerate(self.leaves) if is_floating(one)]
-        self.tensors = tuple(as_tensor(self.leaves[i]) for i in self.places)
+        self.tensors = tuple(same(as_tensor(self.leaves[i])) for i in self.places)
+        self.leaves = flatten(held(self.of(self.tensors)))[0]
 
     def of(self, tensors: Iterable) -> tuple:
         """Return the arguments with other floating point leaves."""
@@ -222,18 +248,23 @@ class custom_vjp:
         if not now.everything and not (wanted and now.recording):
             return self.f(*given.of(given.tensors))
         layouts: list[Layout] = []
+        first: list[Tensor] = []
 
         def run_on(*tensors: Tensor) -> tuple[Tensor, Any]:
             out, residuals = self.forward(given.of(tensors))
             packed, layout = pack(out)
             layouts[:] = [layout]
-            return packed, (residuals,)
+            if first:
+                check_same(self.__name__, first[0], packed)
+            first[:] = [packed]
+            return packed, (held(residuals),)
 
         def pull(tensors: tuple, kept: Any, g: Tensor) -> list:
             if kept is not None:
-                return self.backward(given, tensors, kept[0], layouts[0].unpack(g))
+                return self.backward(given, tensors, held(kept[0]), layouts[0].unpack(g))
             with modes(again=True):
-                kept = self.forward(given.of(tensors), checked=True)[1:]
+                out, *kept = self.forward(given.of(tensors), checked=True)
+            check_same(self.__name__, first[0], pack(out)[0])
             if not (isinstance(g, Wrapped) or g.requires_grad):
                 g = wrap(g._data, Leaf(g._data, Cell(), requires_grad=True))
             gradients = self.backward(given, tensors, kept[0], layouts[0].unpack(g))
@@ -274,14 +305,17 @@ class custom_vjp:
             )
         leaves: list[Any] = []
         for gradient, arg in zip(answer, args, strict=True):
-            count = len(flatten(arg)[0])
-            parts = [None] * count if gradient is None else flatten(gradient)[0]
-            if len(parts) != count:
+            try:
+                leaves += (
+                    [None] * len(flatten(arg)[0])
+                    if gradient is None
+                    else leaves_like(gradient, arg)
+                )
+            except ShapeError as error:
                 raise RuleError(
                     f"{self.__name__}: bwd returned a gradient that is not structured like its "
-                    "argument."
-                )
-            leaves += parts
+                    f"argument: {error}"
+                ) from None
         gradients = []
         for i, tensor in zip(given.places, tensors, strict=True):
             one = None if leaves[i] is None else as_tensor(leaves[i])
@@ -314,7 +348,7 @@ def checkpoint(f: Callable) -> Callable:
     Raises
     ------
     GraphError
-        On the way back, if a Tensor that it reads has been given new values since.
+        On the way back, if what it reads has changed since, or it gives another result.
 
     Examples
     --------
@@ -328,13 +362,13 @@ def checkpoint(f: Callable) -> Callable:
     @wraps(f)
     def call(*args: Any) -> Any:
         now = MODES.get()
-        if not now.recording or now.everything or now.level:
+        if not now.recording or now.everything or now.levels:
             return f(*args)
         given = Arguments(args)
         drawn: list[int] = []
         ran: list[bool] = []
 
-        def same(*args: Any) -> Any:
+        def run(*args: Any) -> Any:
             now, known = MODES.get(), iter(tuple(drawn))
 
             def seed(generator: numpy.random.Generator) -> int:
@@ -346,24 +380,30 @@ def checkpoint(f: Callable) -> Callable:
             with modes(seed=seed, again=now.again or bool(ran)):
                 return f(*args)
 
-        first = Segment(name, same, given, given.tensors)
+        first = Segment(name, run, given, given.tensors)
         ran.append(True)
-        captured, layout, values = first.captured, first.layout, [wrap(first.packed._data)]
+        captured, layout, result = first.captured, first.layout, wrap(first.packed._data)
+        values = [result]
         if not captured and not any(one.requires_grad for one in given.tensors):
-            return layout.unpack(values[0])
+            return layout.unpack(result)
         count = len(given.tensors)
 
         def run_on(*tensors: Tensor) -> tuple[Tensor, Any]:
             # The first time, what has just been computed; later, for a replay, again.
-            return (values.pop() if values else pack(same(*given.of(tensors[:count])))[0]), None
+            if values:
+                return values.pop(), None
+            again = pack(run(*given.of(tensors[:count])))[0]
+            check_same(f"checkpoint: {name}", result, again)
+            return again, None
 
         def pull(tensors: tuple, _: Any, g: Tensor) -> list:
-            again = Segment(name, same, given, tensors[:count])
+            again = Segment(name, run, given, tensors[:count])
             if again.captured != captured:
                 raise GraphError(
                     f"checkpoint: {name} reads a Tensor that has been given new values since it "
                     "was called. Walk back before you change it, or pass it as an argument."
                 )
+            check_same(f"checkpoint: {name}", result, again.packed)
             return again.pull(g)
 
         operands = (*given.tensors, *first.outside)

@@ -121,7 +121,7 @@ def dlpack(
             "from the other library. Use .detach() to say so.",
             stacklevel=2,
         )
-    values = self._data if copy is False else self._data.copy()
+    values = self.data if copy is False else self._data.copy()
     return values.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device)
 
 

@@ -9,9 +9,7 @@ from importlib import import_module
 from operator import attrgetter, index
 from typing import Any
 
-import numpy
-
-from .arrays import ForeignError
+from .arrays import ForeignError, number_dtype, shares
 from .errors import ArgumentError, DTypeError
 from .rules import RULES, Parameter, Rule
 from .tensor import Shared, Tensor, apply, array_of, binary, named, unary, wrap
@@ -25,7 +23,11 @@ def index_of(key: Any) -> Any:
     """Return an index that nobody else can write to."""
     if isinstance(key, tuple):
         return tuple(map(index_of, key))
-    if isinstance(key, int | slice | type(None) | type(Ellipsis)):
+    if isinstance(key, slice):
+        ends = key.start, key.stop, key.step
+        arrays = [one for one in ends if hasattr(one, "shape")]
+        return slice(*map(end_of, ends)) if arrays else key
+    if isinstance(key, int | type(None) | type(Ellipsis)):
         return key
     try:
         array = array_of(key, copy=True)
@@ -38,29 +40,44 @@ def index_of(key: Any) -> Any:
     return int(array) if array.ndim == 0 and array.dtype.kind in "iu" else array
 
 
+def end_of(end: Any) -> Any:
+    """Return one end of a slice, or its step, as an int or None."""
+    return end if end is None else index(end)
+
+
+def is_several(x: Any) -> bool:
+    """Whether something is a sequence of numbers, not one of them."""
+    return hasattr(x, "__iter__") and getattr(x, "ndim", 1) > 0
+
+
 def shape_of(shape: Any) -> tuple[int, ...]:
     """Return a shape as a tuple of ints; a single number is the shape of one axis."""
     try:
-        return tuple(map(index, shape)) if hasattr(shape, "__iter__") else (index(shape),)
+        return tuple(map(index, shape)) if is_several(shape) else (index(shape),)
     except TypeError:
         raise DTypeError(f"a shape or axes are an int or several, not {shape!r}.") from None
 
 
 def axes_of(axis: Any) -> Any:
     """Return axes as None, an int or a tuple of ints."""
-    if axis is None:
-        return None
-    return shape_of(axis) if hasattr(axis, "__iter__") else shape_of(axis)[0]
+    if axis is None or type(axis) is int:
+        return axis
+    return shape_of(axis) if is_several(axis) else shape_of(axis)[0]
 
 
 def dtype_of(dtype: Any) -> Any:
     """Return a dtype, or None for that of the operand."""
-    return None if dtype is None else numpy.dtype(dtype)
+    return None if dtype is None else number_dtype(dtype)
 
 
 def contraction_of(axes: Any) -> Any:
     """Return how many axes to sum over, or a pair of tuples of them."""
-    return tuple(map(shape_of, axes)) if hasattr(axes, "__iter__") else index(axes)
+    return tuple(map(shape_of, axes)) if is_several(axes) else shape_of(axes)[0]
+
+
+def number_of(x: Any) -> Any:
+    """Return the number that an array of one entry holds, and anything else as it is."""
+    return x.item() if hasattr(x, "item") else x
 
 
 def cutoff_of(rtol: Any) -> Any:
@@ -69,12 +86,15 @@ def cutoff_of(rtol: Any) -> Any:
 
 
 # How the parameters of an operation are read, so that nobody else can write to what it keeps.
-READERS = {
+READERS = dict.fromkeys(Parameter, number_of) | {
     Parameter.AXES: axes_of, Parameter.UNIT_AXES: axes_of, Parameter.PERMUTATION: shape_of,
     Parameter.SHAPE: shape_of, Parameter.WIDER_SHAPE: shape_of,
     Parameter.INDEXED_SHAPE: shape_of, Parameter.INDEX: index_of, Parameter.DTYPE: dtype_of,
     Parameter.NEW_AXES: axes_of,
     Parameter.CONTRACTION: contraction_of, Parameter.CUTOFF: cutoff_of,
+    Parameter.AXIS: axes_of, Parameter.ONLY_AXIS: axes_of, Parameter.NEW_AXIS: axes_of,
+    Parameter.DIAGONAL: axes_of, Parameter.POINTS: axes_of, Parameter.LENGTHS: shape_of,
+    Parameter.WINDOW: contraction_of,
 }  # fmt: skip
 
 
@@ -92,11 +112,8 @@ def several(rule: Rule, arrays: Any) -> tuple:
 def compiled(rule: Rule, signature: str) -> Callable:
     """Make the function that applies a rule, with the signature that its entry has."""
     operands = "several(rule, arrays)" if rule.variadic else f"({', '.join(rule.operands)},)"
-    settings = "".join(
-        f"{name!r}: read_{name}({name}), " if meaning in READERS else f"{name!r}: {name}, "
-        for name, meaning in rule.parameters.items()
-    )
-    known = {f"read_{name}": READERS.get(meaning) for name, meaning in rule.parameters.items()}
+    settings = "".join(f"{name!r}: read_{name}({name}), " for name in rule.parameters)
+    known = {f"read_{name}": READERS[meaning] for name, meaning in rule.parameters.items()}
     known |= {"__name__": __name__, "apply": apply, "rule": rule, "several": several}
     return named(eval(f"lambda {signature}: apply(rule, {operands}, {{{settings}}})", known), rule)
 
@@ -234,19 +251,19 @@ def asarray(
     if device not in (None, "cpu"):
         raise ArgumentError(f"asarray: device {device!r} is unknown; NumPy arrays are on 'cpu'.")
     if isinstance(obj, Tensor):
-        result = obj if dtype is None or obj.dtype == dtype else obj.astype(dtype)
+        result = obj if dtype in (None, obj.dtype) else obj.astype(dtype)
         if copy is False and result is not obj:
             raise ArgumentError(
                 f"asarray: {obj.dtype} as {dtype} needs a copy, copy=False forbids."
             )
         return result.copy() if copy and result is obj else result
     given = array_of(obj)
-    array = given if dtype is None else given.astype(dtype, copy=False)
-    shares = array is obj or array.base is not None
-    if copy is False and not shares:
+    array = given if dtype is None else given.astype(number_dtype(dtype), copy=False)
+    shared = array.base is not None or (array is given and shares(array, obj))
+    if copy is False and not shared:
         raise ArgumentError("asarray: this object needs a copy, which copy=False forbids.")
     result = wrap(array.copy() if copy else array)
-    if shares and not copy:
+    if shared and not copy:
         result.__class__ = Shared
     return result
 

@@ -128,7 +128,8 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """Return log(1 + exp(beta · x)) / beta, and x itself where beta · x exceeds a threshold."""
     input = xp.asarray(input)
     scaled = input * beta
-    return xp.where(scaled > threshold, input, xp.logaddexp(scaled, 0.0) / beta)
+    small = xp.where(scaled > threshold, 0.0, scaled)  # of what is not chosen: no inf − inf
+    return xp.where(scaled > threshold, input, xp.logaddexp(small, 0.0) / beta)
 
 
 def logsigmoid(input: Any) -> Tensor:

@@ -5,6 +5,7 @@ walk itself recorded. Transforms therefore nest in any order.
 """
 
 from collections.abc import Callable, Iterable
+from operator import index
 from typing import Any
 
 import numpy
@@ -12,7 +13,18 @@ import numpy
 from .errors import ArgumentError, DTypeError
 from .rules import RULES
 from .tape import MODES, Cell, Leaf, Node, Scope, modes, reachable
-from .tensor import NONE, Shared, Tensor, Wrapped, array_of, innermost, owned, walk_back, wrap
+from .tensor import (
+    NONE,
+    Shared,
+    Tensor,
+    Wrapped,
+    array_of,
+    innermost,
+    owned,
+    same,
+    walk_back,
+    wrap,
+)  # fmt: skip
 from .trees import flatten, take
 
 
@@ -37,13 +49,6 @@ def bare_parts(x: Tensor) -> list[Tensor]:
     if isinstance(x, Wrapped):
         return [one for part in x._inside.parts for one in bare_parts(part)]
     return [x]
-
-
-def same(x: Tensor) -> Tensor:
-    """Return a Tensor of its own, which a function may change in place."""
-    if isinstance(x, Wrapped):
-        return x._inside.remake(*map(same, x._inside.parts))
-    return wrap(x._data, x._node)
 
 
 def unrecorded(x: Tensor) -> Tensor:
@@ -73,7 +78,7 @@ def stays(x: Tensor, tensor: bool) -> bool:
 
 def answer(x: Tensor, tensor: bool) -> Any:
     """Return a Tensor if it has to be one, else an ndarray of the caller's own."""
-    return x if stays(x, tensor) else x.numpy()
+    return same(x) if stays(x, tensor) else x.numpy()
 
 
 def zeros(like: Tensor) -> Tensor:
@@ -115,18 +120,24 @@ class Call:
     ):
         self.name = name
         self.outside = MODES.get()
-        self.only = isinstance(argnums, int)
+        self.only = not hasattr(argnums, "__iter__")
+        try:
+            places = list(map(index, [argnums] if self.only else argnums))  # type: ignore
+        except TypeError:
+            raise DTypeError(f"{name}: argnums is an int or several, not {argnums!r}.") from None
         self.trees: list[tuple[int, Callable]] = []  # how many leaves, and what joins them
         self.given: list[Any] = []
         self.variables: list[Tensor] = []
         self.own: list[Leaf] = []
         inside = list(args)
-        for place in (argnums,) if isinstance(argnums, int) else tuple(argnums):
-            if not -len(args) <= place < len(args):
+        seen: set[int] = set()
+        for place in places:
+            if not -len(args) <= place < len(args) or place % len(args) in seen:
                 raise ArgumentError(
                     f"{name}: argnums={argnums!r}, and the function was called with {len(args)} "
                     "positional arguments."
                 )
+            seen.add(place % len(args))
             leaves, join = flatten(args[place])
             variables = [self.variable(one, place) for one in leaves]
             self.trees.append((len(leaves), join))
@@ -240,7 +251,7 @@ class Call:
         seen = {id(seed._data) for seed in seeds}
         found = (arrived.get(one._node) for one in variables)
         return [
-            one if one is None or isinstance(one, Tensor) else wrap(owned(one, seen))
+            one if one is None else same(one) if isinstance(one, Tensor) else wrap(owned(one, seen))
             for one in found
         ]
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy
 
 from . import conversions, namespace, sparse
+from .arrays import number_dtype
 from .errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from .rules import RULES
 from .tensor import MISTAKES, Tensor, Wrapped, apply, array_of, wrap
@@ -81,6 +82,8 @@ def numpys(read: Callable) -> Callable:
         def call(*operands: Any, **options: Any) -> Any:
             stub(*operands, **options)  # which takes no argument that the standard does not know
             options = {key: x._data if isinstance(x, Tensor) else x for key, x in options.items()}
+            if options.get("dtype") is not None:
+                options["dtype"] = number_dtype(options["dtype"])
             try:
                 answer = getattr(numpy, name)(*[read(name, x) for x in operands], **options)
             except MISTAKES as error:
@@ -257,9 +260,10 @@ public(sparse.matmul)
 def astype(x, /, dtype, *, copy=True, device=None):
     """Return the values in another dtype; without a copy, if none is needed and copy is False."""
     x = namespace.asarray(x, device=device)
+    dtype = number_dtype(dtype)
     if not copy and x.dtype == dtype:
         return x
-    return apply(RULES["astype"], (x,), {"dtype": numpy.dtype(dtype)})
+    return apply(RULES["astype"], (x,), {"dtype": dtype})
 
 
 @public
@@ -419,7 +423,9 @@ def take(x, indices, /, *, axis=None):
         if x.ndim != 1:
             raise ArgumentError(f"take: of shape {x.shape}, say along which axis.")
         axis = 0
-    places = indices if isinstance(indices, Tensor) else numpy.asarray(indices, dtype=int)
+    places = indices if isinstance(indices, Tensor) else array_of(indices)
+    if places.dtype.kind == "b" or not places.size:
+        places = places.astype(int)  # numbers here, not a choice
     return x[at(axis_of("take", axis, x.ndim), places)]
 
 

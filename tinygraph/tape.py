@@ -167,7 +167,7 @@ class Modes:
     everything: bool  # also what depends on traced leaves without a gradient
     transforming: bool  # inside a function that a transform calls
     scope: Scope | None
-    level: int  # of the innermost transform that looks at each operation
+    levels: tuple  # of the transforms that look at each operation, the innermost last
     batches: tuple  # the maps over a batch that are in progress
     seed: Callable  # draws seeds: the same ones where a function runs again
     again: bool  # whether it does: what it changes for good has been changed before
@@ -180,7 +180,7 @@ class Modes:
 
 # One for each thread and each asynchronous task, so that they do not meet in it.
 MODES: ContextVar[Modes] = ContextVar("tinygraph", default=Modes({  # noqa: B039 (not changed)
-    "recording": True, "everything": False, "transforming": False, "scope": None, "level": 0,
+    "recording": True, "everything": False, "transforming": False, "scope": None, "levels": (),
     "batches": (), "seed": seed, "again": False, "anomaly": None, "watched": False,
 }))  # fmt: skip
 

@@ -10,14 +10,15 @@ import numpy
 from numpy import asarray as as_ndarray
 from numpy import generic, ndarray
 
-from .arrays import ForeignError, numbers
-from .errors import DTypeError, GraphError, ShapeError, explain
+from .arrays import ForeignError, number_dtype, numbers
+from .errors import ArgumentError, DTypeError, GraphError, ShapeError, explain
 from .rules import Rule
 from .rules.table import Parts
 from .tape import MODES, Backward, Cell, Leaf, Node, describe, leaves, modes, pull_back, reachable
 
 SCALARS = frozenset({bool, int, float, complex})
-MISTAKES = (ValueError, TypeError, IndexError)  # what array libraries raise for bad operands
+# What array libraries raise for bad operands.
+MISTAKES = (ValueError, TypeError, IndexError, OverflowError)
 NONE: dict[str, Any] = {}  # the parameters of an operation that has none
 new = object.__new__
 ATTACHED: Any = None  # in the place of what other modules put into Tensor
@@ -28,7 +29,11 @@ ATTACHED: Any = None  # in the place of what other modules put into Tensor
 
 def array_of(x: Any, copy: bool = False) -> ndarray:
     """Read numbers, lists, arrays and Tensors as an ndarray of numbers."""
-    return numbers(x._data if isinstance(x, Tensor) else x, copy)
+    if isinstance(x, Tensor):
+        if copy and (isinstance(x, Wrapped) or (x.requires_grad and MODES.get().transforming)):
+            raise GraphError(x._losing("a copy of the values"))
+        x = x._data
+    return numbers(x, copy)
 
 
 def read(rule: Rule, x: Any, recording: bool) -> tuple[Any, Any]:
@@ -61,6 +66,18 @@ def wrap(data: ndarray, node: Any = None) -> "Tensor":
     tensor._data = data
     tensor._node = node
     return tensor
+
+
+def same(x: "Tensor") -> "Tensor":
+    """Return a Tensor of its own, which may be changed in place, with the values of another."""
+    if isinstance(x, Wrapped):
+        return x._inside.remake(*map(same, x._inside.parts))
+    return wrap(*x._snapshot()) if isinstance(x, Shared) else wrap(x._data, x._node)
+
+
+def sources(x: "Tensor") -> tuple:
+    """Return references to a Tensor, and to those that it is a view of in its turn."""
+    return (ref(x), *(one for one in getattr(x, "_source", ()) if one() is not None))
 
 
 # ---------------------------------------------------------------- recording an operation
@@ -125,8 +142,8 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
         if rule.outputs:
             return rule.answer(apart(y, node))
         result = wrap(y, node)
-    if rule.view and y.base is not None and isinstance(operands[0], Tensor):
-        result._source = ref(operands[0])
+    if rule.view and isinstance(operands[0], Tensor) and (y.base is not None or y is values[0]):
+        result._source = sources(operands[0])
     return result
 
 
@@ -288,7 +305,7 @@ class Tensor:
     __slots__ = ("__weakref__", "_data", "_inside", "_node", "_place", "_source")
     _data: ndarray
     _node: Any  # a Node, a Leaf, or None while nobody asked for one
-    _source: Any  # the Tensor that this one is a view of
+    _source: Any  # the Tensors that this one is a view of, the nearest first
     _place: Any  # by which index
     _namespace: Any  # the module of functions over Tensors; that module sets it
 
@@ -310,9 +327,12 @@ class Tensor:
         requires_grad: bool = False,
         name: str | None = None,
     ):
+        recording = isinstance(data, Tensor) and MODES.get().recording
+        if recording and data.requires_grad and data._node.plan is not None:
+            raise GraphError(data._losing("tensor"))
         array = array_of(data, copy=True)
         if dtype is not None:
-            array = array.astype(dtype, copy=False)
+            array = array.astype(number_dtype(dtype), copy=False)
         self._data = array
         self._node = None
         if name is not None:
@@ -363,8 +383,21 @@ class Tensor:
         self._data = array
         self.__class__ = Tensor
 
+    def __init_subclass__(cls) -> None:
+        if not cls.__module__.startswith(f"{__package__}."):
+            raise DTypeError(
+                f"{cls.__name__}: Tensor has no subclasses, which operations would not return. "
+                "Keep a Tensor in an attribute of a class of your own."
+            )
+
     def _label(self) -> str:
         return repr(self.name) if self.name else "this Tensor"
+
+    def _losing(self, door: str) -> str:
+        return (
+            f"{door}: {self._label()} would lose its gradient there. Use .copy() to keep it, "
+            ".detach() to leave it behind."
+        )
 
     def _leaf(self) -> Any:
         """Return what stands for this Tensor in a graph."""
@@ -391,6 +424,8 @@ class Tensor:
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         leaf = self._leaf()
+        if type(value) not in (bool, numpy.bool):
+            raise DTypeError(f"requires_grad: it is True or False, not {value!r}.")
         if value == leaf.requires_grad:
             return
         if leaf.plan is not None:
@@ -427,7 +462,7 @@ class Tensor:
         if self._node is not None and self._node.plan is not None:
             raise GraphError(f"grad: {describe(self._node)} is a result; set the grad of a leaf.")
         if value is not None:
-            value = value if isinstance(value, Tensor) else Tensor(value)
+            value = same(value) if isinstance(value, Tensor) else Tensor(value)
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise ShapeError(
                     f"grad: {self._label()} is {self.shape} {self.dtype}, "
@@ -514,7 +549,9 @@ class Tensor:
         sums = []
         seen = {id(array) for array in taken}
         for node, gradient in arrived.items():
-            if not isinstance(gradient, Tensor):
+            if isinstance(gradient, Tensor):
+                gradient = same(gradient)
+            else:
                 gradient = wrap(owned(gradient, seen))
             before = node.cell.grad
             sums.append((node.cell, gradient if before is None else before + gradient))
@@ -550,6 +587,8 @@ class Tensor:
                 f"numpy.asarray of {self._label()} would lose its gradient. Use .numpy() for the "
                 "values, tg.stack for a list of Tensors, tg.matmul(A, x) for A @ x with a sparse A."
             )
+        if copy is False:
+            raise ArgumentError("numpy.asarray: a Tensor gives a copy, which copy=False forbids.")
         return values if dtype is None else values.astype(dtype)
 
     def __len__(self) -> int:
@@ -590,7 +629,7 @@ class Tensor:
         return self.swapaxes(-1, -2)
 
     def __reduce__(self) -> tuple:
-        if self._node is not None and self._node.plan is not None:
+        if self._leaf().plan is not None:
             raise GraphError(
                 f"copying {describe(self._node)} would take its graph along. Copy its values, "
                 "by .detach(), or the leaves that it was made from."
@@ -640,6 +679,12 @@ class Wrapped(Tensor):
         if self._node is not None:
             self._node.name = name
 
+    def _leaf(self) -> Any:
+        raise GraphError(
+            "inside a function that jvp or vmap transforms, its arguments and what is made of them "
+            "are no leaves: they cannot be copied with their record, nor require a gradient."
+        )
+
     def backward(self, *args: Any, **options: Any) -> None:
         """Refuse: the gradient would end in `.grad`, where the transform cannot follow it."""
         raise GraphError(
@@ -655,10 +700,16 @@ def innermost(several: Iterable, above: int = 0) -> Any:
 
 def interpret(rule: Rule, operands: tuple, params: dict) -> Tensor:
     """Give an operation to the innermost transform among its operands."""
-    result = innermost(operands).apply(rule, operands, params)
+    inside = innermost(operands)
+    if inside.level not in MODES.get().levels:
+        raise GraphError(
+            f"{rule.name}: an operand was made in a call of jvp or vmap and is used outside of it. "
+            "Return it from the function instead of keeping it elsewhere."
+        )
+    result = inside.apply(rule, operands, params)
     shares = type(getattr(result, "_data", None)) is not ndarray or result._data.base is not None
     if rule.view and shares and isinstance(operands[0], Tensor):
-        result._source = ref(operands[0])
+        result._source = sources(operands[0])
     return result
 
 

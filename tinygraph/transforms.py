@@ -1,6 +1,7 @@
 """Functions on functions: differentiate them, map them over a batch, record them."""
 
 import inspect
+import itertools
 from collections.abc import Callable, Iterable
 from functools import partial, wraps
 from math import prod
@@ -13,8 +14,11 @@ from .errors import ArgumentError, DTypeError, GraphError, ShapeError
 from .forward import dual
 from .reverse import Call, answer, as_tensor, holds_tensors, stays, zeros
 from .tape import MODES, Cell, Leaf, modes, reachable
-from .tensor import Tensor, Wrapped, array_of, owned, walk_back, wrap
-from .trees import flatten, take
+from .tensor import Tensor, Wrapped, array_of, owned, same, walk_back, wrap
+from .trees import flatten, leaves_like, parts_of, take
+
+# A number of its own for each call of jvp and vmap: what one leaves behind is of no other.
+LEVELS = itertools.count(1)
 
 # ---------------------------------------------------------------- gradients
 
@@ -31,6 +35,11 @@ def pair(name: str, out: Any) -> tuple[Any, Any]:
 
 def scalar(name: str, value: Any) -> Tensor:
     """Return the value of a function as a Tensor of one entry."""
+    if parts_of(value) is not None:
+        raise DTypeError(
+            f"{name}: the function returned {type(value).__name__}, and only one number has a "
+            "gradient. Return that alone, or with has_aux=True a pair (value, aux)."
+        )
     if not isinstance(value, Tensor):
         value = wrap(array_of(value))
     if value.size != 1:
@@ -167,11 +176,14 @@ def tensors_of(tree: Any) -> tuple[list[Tensor], Callable]:
     return [one if isinstance(one, Tensor) else wrap(array_of(one)) for one in leaves], join
 
 
-def like(name: str, what: str, given: Any, expected: list[Tensor]) -> list[Tensor]:
-    """Return a tree's leaves as Tensors, of the shapes and dtypes of some others."""
-    leaves = [as_tensor(one) for one in flatten(given)[0]]
-    if len(leaves) != len(expected):
-        raise ShapeError(f"{name}: {len(leaves)} {what} were given for {len(expected)} arrays.")
+def like(name: str, what: str, given: Any, tree: Any, expected: list[Tensor]) -> list[Tensor]:
+    """Return a tree's leaves as Tensors, of the shapes and dtypes of those of another tree."""
+    try:
+        leaves = list(map(as_tensor, leaves_like(given, tree)))
+    except ShapeError as error:
+        raise ShapeError(
+            f"{name}: {what}s are to be structured like what they belong to: {error}"
+        ) from None
     for i, (one, other) in enumerate(zip(leaves, expected, strict=True)):
         if one.shape != other.shape:
             raise ShapeError(
@@ -223,7 +235,7 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
     call.look(results)
 
     def pullback(g: Any) -> tuple:
-        return call.gradients(results, like("pullback", "gradient", g, results))
+        return call.gradients(results, like("pullback", "gradient", g, call.out, results))
 
     return call.outward(call.out), pullback
 
@@ -269,9 +281,9 @@ def jvp(f: Callable, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
                 f"jvp: primal {i} has dtype {one.dtype}, and only floating point numbers have "
                 "derivatives. Use .astype('float64') on it."
             )
-    directions = like("jvp", "tangent", tuple(tangents), values)
-    level = MODES.get().level + 1
-    with modes(level=level, recording=True, transforming=True):
+    directions = like("jvp", "tangent", tuple(tangents), tuple(primals), values)
+    level = next(LEVELS)
+    with modes(levels=(*MODES.get().levels, level), recording=True, transforming=True):
         out = f(*join(map(partial(dual, level), values, directions)))
     results, join = tensors_of(out)
     split = [
@@ -498,7 +510,7 @@ def vmap(f: Callable, in_axes: Any = 0, out_axes: int = 0) -> Callable:
         if len(axes) != len(args):
             raise ArgumentError(f"vmap: {len(axes)} in_axes for {len(args)} arguments.")
         now = MODES.get()
-        level, size = now.level + 1, None
+        level, size = next(LEVELS), None
         inside = []
         for place, (arg, axis) in enumerate(zip(args, axes, strict=True)):
             if axis is None:
@@ -523,14 +535,18 @@ def vmap(f: Callable, in_axes: Any = 0, out_axes: int = 0) -> Callable:
         if size is None:
             raise ArgumentError("vmap: there is nothing to map over: every in_axes is None.")
         map_of_all = Mapped(level, size)
-        with modes(level=level, transforming=True, batches=(*now.batches, map_of_all)):
+        inner = {"levels": (*now.levels, level), "batches": (*now.batches, map_of_all)}
+        with modes(transforming=True, **inner):
             results, join = tensors_of(f(*inside, **options))
             whole = [map_of_all.spread(one)._inside.parts[0] for one in results]
         tensors = holds_tensors(args, options)
+        for one in whole:
+            if not -one.ndim <= out_axes < one.ndim:
+                raise ShapeError(f"vmap: out_axes={out_axes} for results of shape {one.shape}.")
         moved = [moved_axis(one, 0, out_axes) for one in whole]
         seen: set[int] = set()
         # An operation has made them: of an array, only a view may be shared.
-        return join(one if stays(one, tensors) else owned(one._data, seen) for one in moved)
+        return join(same(x) if stays(x, tensors) else owned(x._data, seen) for x in moved)
 
     return call
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from .errors import ShapeError
+
 
 def parts_of(tree: Any) -> tuple[Iterable[Any], Callable[[list], Any]] | None:
     """Return what a tree holds and how to make one like it of other parts; None for a leaf."""
@@ -48,6 +50,38 @@ def flatten(tree: Any) -> tuple[list, Callable[[Iterable], Any]]:
         return make([again(take(rest, len(below))) for below, again in branches])
 
     return leaves, rebuild
+
+
+def leaves_like(tree: Any, other: Any) -> list:
+    """Return the leaves of a tree in the order of another of the same structure.
+
+    Examples
+    --------
+    >>> leaves_like({"b": 3, "W": [1, 2]}, {"W": [0, 0], "b": 0})
+    [1, 2, 3]
+    """
+    keyed = isinstance(tree, dict) and isinstance(other, dict) and tree.keys() == other.keys()
+    if keyed:
+        tree = {key: tree[key] for key in other}
+    given, wanted = parts_of(tree), parts_of(other)
+    if wanted is None:
+        leaves = flatten(tree)[0]
+        if len(leaves) == 1:
+            return leaves
+    elif given is not None and (keyed or not isinstance(tree, dict) | isinstance(other, dict)):
+        pairs = list(given[0]), list(wanted[0])
+        if len(pairs[0]) == len(pairs[1]):
+            return [leaf for pair in zip(*pairs, strict=True) for leaf in leaves_like(*pair)]
+    raise ShapeError(f"{shown(tree)} is given for {shown(other)}.")
+
+
+def shown(tree: Any) -> str:
+    """Describe the outermost level of a tree."""
+    found = parts_of(tree)
+    if found is None:
+        return f"an array of shape {getattr(tree, 'shape', ())}"
+    what = f"with keys {list(tree)}" if isinstance(tree, dict) else f"of {len(list(found[0]))}"
+    return f"{type(tree).__name__} {what}"
 
 
 def take(leaves: Any, count: int) -> list:
