@@ -196,7 +196,7 @@ def test_memory_of_jvp_does_not_grow_with_the_computation():
     ("call", "error", "message"),
     [
         (lambda: tg.jvp(rosenbrock, (X,), (V[:3],)), tg.ShapeError, r"tangent 0.*\(3,\).*\(6,\)"),
-        (lambda: tg.jvp(rosenbrock, (X,), (V, V)), tg.ShapeError, "tuple of 2 is given for tuple of 1"),
+        (lambda: tg.jvp(rosenbrock, (X,), (V, V)), tg.ShapeError, "tuple of 2 .* tuple of 1"),
         (lambda: tg.jvp(rosenbrock, X, V), tg.ArgumentError, r"tuples.*\(x,\)"),
         (lambda: tg.jvp(rosenbrock, (np.arange(3),), (V[:3],)), tg.DTypeError, "primal 0.*int64"),
         (lambda: tg.jvp(rosenbrock, (X,), (V * 1j,)), tg.DTypeError, "complex"),
