@@ -1,9 +1,11 @@
-"""A Tensor as a number of Python's: explicitly always, silently only where no gradient is lost."""
+"""A Tensor as something else: explicitly always, silently only where no gradient is lost."""
 
 from typing import Any
 
-from .errors import DTypeError, GraphError, ShapeError
-from .tape import MODES
+import numpy
+
+from .errors import ArgumentError, DTypeError, GraphError, ShapeError
+from .tape import MODES, describe
 from .tensor import Tensor, Wrapped
 
 
@@ -22,6 +24,46 @@ def place(x: Tensor) -> int:
     if x.ndim or x.dtype.kind not in "biu":
         raise DTypeError(f"index: {x._label()} of shape {x.shape} and {x.dtype} is no integer.")
     return x._data.__index__()
+
+
+def as_array(x: Tensor, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray:
+    """Answer `numpy.asarray` where no gradient can be lost by it."""
+    values = x.numpy()
+    if isinstance(x, Wrapped) or (x.requires_grad and MODES.get().recording):
+        raise DTypeError(
+            f"numpy.asarray of {x._label()} would lose its gradient. Use .numpy() for the "
+            "values, tg.stack for a list of Tensors, tg.matmul(A, x) for A @ x with a sparse A."
+        )
+    if copy is False:
+        raise ArgumentError("numpy.asarray: a Tensor gives a copy, which copy=False forbids.")
+    return values if dtype is None else values.astype(dtype)
+
+
+def reduced(x: Tensor) -> tuple:
+    """Say how to make a copy of a leaf; refuse to copy a result."""
+    if x._leaf().plan is not None:
+        raise GraphError(
+            f"copying {describe(x._node)} would take its graph along. Copy its values, "
+            "by .detach(), or the leaves that it was made from."
+        )
+    return remade, (x._data, x.requires_grad, x.name, x.grad)
+
+
+def remade(data: numpy.ndarray, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
+    """Make a leaf again, of what a copy or a pickle of it holds."""
+    tensor = Tensor(data, requires_grad=requires_grad, name=name)
+    if grad is not None:
+        tensor.grad = grad
+    return tensor
+
+
+def derived(cls: type) -> None:
+    """Refuse classes derived from Tensor by others."""
+    if not cls.__module__.startswith(f"{__package__}."):
+        raise DTypeError(
+            f"{cls.__name__}: Tensor has no subclasses, which operations would not return. "
+            "Keep a Tensor in an attribute of a class of your own."
+        )
 
 
 def mask(x: Tensor) -> Any:
@@ -57,6 +99,9 @@ Tensor.__contains__ = contains  # type: ignore[attr-defined]
 Tensor.__float__ = lambda self: float(number(self, "float"))  # type: ignore[attr-defined]
 Tensor.__int__ = lambda self: int(number(self, "int"))  # type: ignore[attr-defined]
 Tensor.__complex__ = lambda self: complex(number(self, "complex"))  # type: ignore[attr-defined]
+Tensor.__array__ = as_array  # type: ignore[attr-defined]
+Tensor.__reduce__ = reduced  # type: ignore[method-assign, assignment]
+Tensor.__init_subclass__ = classmethod(derived)  # type: ignore[assignment]
 Tensor.__index__ = place  # type: ignore[attr-defined]
 Tensor._mask = property(mask)  # type: ignore[attr-defined]
 Tensor.__bool__ = truth  # type: ignore[attr-defined]

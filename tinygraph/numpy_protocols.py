@@ -17,7 +17,7 @@ from .numpy_functions import UFUNCS as COMPOSED_UFUNCS
 from .rules import RULES, Rule
 from .standard import values
 from .tape import MODES
-from .tensor import Tensor
+from .tensor import Tensor, Wrapped
 
 signature_of = cache(inspect.signature)
 
@@ -166,7 +166,7 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: 
     """Apply a ufunc with a rule, or one of its methods; say what to do where there is none."""
     function = UFUNCS.get(ufunc) or COMPOSED_UFUNCS.get(ufunc)
     function = function or of_scipy(sys.modules.get("scipy.special")).get(ufunc)
-    out = options.pop("out", None)
+    out = options.pop("out", None) if method == "__call__" else None
     if method == "outer" and len(inputs) == 2 and function is not None and not options:
         a, b = map(namespace.asarray, inputs)
         return array_ufunc(self, ufunc, "__call__", a.reshape(*a.shape, *(1,) * b.ndim), b)
@@ -183,10 +183,16 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: 
         return (public(function) if isinstance(function, str) else function)(*inputs)
     if any(isinstance(one, Tensor) for one in out):
         raise DTypeError(f"{name_of(ufunc)}: out= a Tensor; its values cannot change in place.")
-    if MODES.get().recording and any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+    recorded = [isinstance(x, Wrapped) or getattr(x, "requires_grad", False) for x in inputs]
+    if MODES.get().recording and any(recorded):
         raise DTypeError(
             f"{name_of(ufunc)}: out= an array would lose the gradient. Write y = x + t in place of "
             "x += t, or use .numpy()."
+        )
+    if not all(one.flags.writeable for one in out):
+        raise DTypeError(
+            f"{name_of(ufunc)}: out= a read-only array. To change a Tensor x, write x -= y in "
+            "place of x.data -= y."
         )
     return ufunc(*map(bare, inputs), out=out)
 

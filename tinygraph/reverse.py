@@ -13,18 +13,7 @@ import numpy
 from .errors import ArgumentError, DTypeError
 from .rules import RULES
 from .tape import MODES, Cell, Leaf, Node, Scope, modes, reachable
-from .tensor import (
-    NONE,
-    Shared,
-    Tensor,
-    Wrapped,
-    array_of,
-    innermost,
-    owned,
-    same,
-    walk_back,
-    wrap,
-)  # fmt: skip
+from .tensor import Shared, Tensor, Wrapped, array_of, innermost, owned, same, walk_back, wrap
 from .trees import flatten, take
 
 
@@ -185,7 +174,7 @@ class Call:
             self.own.append(source)
         parents = (source,) if source.requires_grad else ()
         node = Node(
-            RULES["positive"].plan((0,) if parents else ()), (source,), parents, (), NONE,
+            RULES["positive"].plan((0,) if parents else ()), (source,), parents, (), {},
             source.position + 1, x._data, self.outside.scope,
         )  # fmt: skip
         node.requires_grad = True

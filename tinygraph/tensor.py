@@ -11,7 +11,7 @@ from numpy import asarray as as_ndarray
 from numpy import generic, ndarray
 
 from .arrays import ForeignError, number_dtype, numbers
-from .errors import ArgumentError, DTypeError, GraphError, ShapeError, explain
+from .errors import DTypeError, GraphError, ShapeError, explain
 from .rules import Rule
 from .rules.table import Parts
 from .tape import MODES, Backward, Cell, Leaf, Node, describe, leaves, modes, pull_back, reachable
@@ -30,8 +30,12 @@ ATTACHED: Any = None  # in the place of what other modules put into Tensor
 def array_of(x: Any, copy: bool = False) -> ndarray:
     """Read numbers, lists, arrays and Tensors as an ndarray of numbers."""
     if isinstance(x, Tensor):
-        if copy and (isinstance(x, Wrapped) or (x.requires_grad and MODES.get().transforming)):
-            raise GraphError(x._losing("a copy of the values"))
+        record = x.requires_grad and x._node.plan is not None and MODES.get().recording
+        if copy and (isinstance(x, Wrapped) or record):
+            raise GraphError(
+                f"tensor: {x._label()} would lose its gradient here. Use .copy() to keep "
+                "it, .detach() to leave it behind."
+            )
         x = x._data
     return numbers(x, copy)
 
@@ -327,9 +331,6 @@ class Tensor:
         requires_grad: bool = False,
         name: str | None = None,
     ):
-        recording = isinstance(data, Tensor) and MODES.get().recording
-        if recording and data.requires_grad and data._node.plan is not None:
-            raise GraphError(data._losing("tensor"))
         array = array_of(data, copy=True)
         if dtype is not None:
             array = array.astype(number_dtype(dtype), copy=False)
@@ -366,7 +367,7 @@ class Tensor:
                 f"data: {describe(self._node)} is a result, whose values its operands determine. "
                 "Set the data of a leaf, or use .detach() first."
             )
-        array = array_of(values, copy=True)
+        array = array_of(values.detach() if isinstance(values, Tensor) else values, copy=True)
         if array.shape != self.shape:
             raise ShapeError(f"data: {self._label()} has shape {self.shape}, not {array.shape}.")
         if array.dtype != self.dtype:
@@ -383,21 +384,8 @@ class Tensor:
         self._data = array
         self.__class__ = Tensor
 
-    def __init_subclass__(cls) -> None:
-        if not cls.__module__.startswith(f"{__package__}."):
-            raise DTypeError(
-                f"{cls.__name__}: Tensor has no subclasses, which operations would not return. "
-                "Keep a Tensor in an attribute of a class of your own."
-            )
-
     def _label(self) -> str:
         return repr(self.name) if self.name else "this Tensor"
-
-    def _losing(self, door: str) -> str:
-        return (
-            f"{door}: {self._label()} would lose its gradient there. Use .copy() to keep it, "
-            ".detach() to leave it behind."
-        )
 
     def _leaf(self) -> Any:
         """Return what stands for this Tensor in a graph."""
@@ -548,11 +536,8 @@ class Tensor:
         """Add the gradients that arrived to what the cells hold: all of them, or none."""
         sums = []
         seen = {id(array) for array in taken}
-        for node, gradient in arrived.items():
-            if isinstance(gradient, Tensor):
-                gradient = same(gradient)
-            else:
-                gradient = wrap(owned(gradient, seen))
+        for node, one in arrived.items():
+            gradient = same(one) if isinstance(one, Tensor) else wrap(owned(one, seen))
             before = node.cell.grad
             sums.append((node.cell, gradient if before is None else before + gradient))
         for cell, total in sums:
@@ -578,18 +563,6 @@ class Tensor:
     def tolist(self) -> Any:
         """Return the values as nested lists of Python numbers."""
         return self._data.tolist()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
-        """Answer `numpy.asarray` where no gradient can be lost by it."""
-        values = self.numpy()
-        if isinstance(self, Wrapped) or (self.requires_grad and MODES.get().recording):
-            raise DTypeError(
-                f"numpy.asarray of {self._label()} would lose its gradient. Use .numpy() for the "
-                "values, tg.stack for a list of Tensors, tg.matmul(A, x) for A @ x with a sparse A."
-            )
-        if copy is False:
-            raise ArgumentError("numpy.asarray: a Tensor gives a copy, which copy=False forbids.")
-        return values if dtype is None else values.astype(dtype)
 
     def __len__(self) -> int:
         if not self.ndim:
@@ -627,14 +600,6 @@ class Tensor:
         if self.ndim < 2:
             raise ShapeError(f"mT: shape {self.shape} has no matrix to transpose.")
         return self.swapaxes(-1, -2)
-
-    def __reduce__(self) -> tuple:
-        if self._leaf().plan is not None:
-            raise GraphError(
-                f"copying {describe(self._node)} would take its graph along. Copy its values, "
-                "by .detach(), or the leaves that it was made from."
-            )
-        return remade, (self._data, self.requires_grad, self.name, self.grad)
 
 
 class Shared(Tensor):
@@ -681,8 +646,8 @@ class Wrapped(Tensor):
 
     def _leaf(self) -> Any:
         raise GraphError(
-            "inside a function that jvp or vmap transforms, its arguments and what is made of them "
-            "are no leaves: they cannot be copied with their record, nor require a gradient."
+            "inside a function that jvp or vmap transforms there are no leaves: nothing to copy "
+            "with its record, to require a gradient, or to give one."
         )
 
     def backward(self, *args: Any, **options: Any) -> None:
@@ -717,14 +682,6 @@ Shared.__name__ = Shared.__qualname__ = "Tensor"
 
 
 # ---------------------------------------------------------------- small parts of the above
-
-
-def remade(data: ndarray, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
-    """Make a leaf again, of what a copy or a pickle of it holds."""
-    tensor = Tensor(data, requires_grad=requires_grad, name=name)
-    if grad is not None:
-        tensor.grad = grad
-    return tensor
 
 
 def owned(gradient: Any, seen: set[int]) -> ndarray:
