@@ -1,6 +1,8 @@
 """Each rule on arrays that have what the array API standard says and nothing else."""
 
+import re
 import warnings
+from pathlib import Path
 
 import array_api_strict as strict
 import numpy as np
@@ -94,3 +96,11 @@ def test_a_rule_needs_no_more_than_the_standard(name):
 def test_what_declares_an_extension_needs_it(name):
     with pytest.raises((Exception, BaseExceptionGroup)):
         run(name)
+
+
+def test_the_page_has_these_numbers():
+    page = (Path(__file__).parents[1] / "docs/standard.md").read_text(encoding="utf-8")
+    assert f"{len(RULES) - len(NEEDED)} of {len(RULES)} rules need no more" in page
+    rows = re.findall(r"^\| .* \| (\d+)( each)? \|$", page, re.MULTILINE)
+    counts = sorted(len(names.split()) for names in EXTENDED.values())
+    assert sorted(int(count) for count, _ in rows) == counts[counts.count(1) - 1 :]
