@@ -339,7 +339,7 @@ class Tensor:
         if name is not None:
             self.name = name
         if requires_grad:
-            self.requires_grad = True
+            self.requires_grad = requires_grad
 
     # ---- what it is
 
