@@ -49,6 +49,8 @@ def test_bessel_functions_on_both_sides_of_0():
     x = np.array([-2.0, -0.5, 0.5, 3.0])
     for name in ("j0", "j1", "i0", "i1", "i0e", "i1e"):
         check_grads(getattr(tg.special, name), (x,), order=2)
+    for name in ("j1", "i1"):  # odd functions
+        assert tg.hessian(getattr(tg.special, name))(0.0) == 0
     for name in ("jv", "iv", "ive"):
         check_grads(lambda x, name=name: getattr(tg.special, name)(3, x), (x,), order=2)
 
