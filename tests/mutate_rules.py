@@ -75,7 +75,6 @@ VERDICTS = {0: "survived", 1: "killed", 2: "refused"}  # by a process's exit sta
 TIE = "a tie has been decided before"
 ONE = "at exponent 0 the base is multiplied by 0"
 FLAT = "what is flat has one axis"
-AS_MANY = "there are as many pieces as shapes"
 SAME_SHAPE = "the gradient has the operand's shape already"
 NOTHING = "an infinity stays one, whatever finite number is subtracted"
 ZERO = "a weight of 0 is 0 times any finite number"
@@ -83,6 +82,9 @@ BOOLS = "NumPy computes with bools as with numbers, unlike the standard's namesp
 SAME_DTYPE = "the gradient has the dtype of what it is the gradient of"
 QUICK = "the guard saves a reshape to the shape that is there already"
 HALF = "at 0 both branches are 1"
+CANCEL = "the signs of two factors cancel, at each step"
+INTEGERS = "integers have no gradient to compute"
+NO_ZEROS = "to fill up with no zeros is to cut nothing off"
 SQUEEZE = "NumPy's squeeze takes None too, unlike the standard's"
 SAME_NUMBERS = "integers of two dtypes are compared by their values"
 INFERRED = "NumPy infers a length from any negative number, unlike the standard's namespaces"
@@ -116,14 +118,32 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): ZERO,
     ("cross_entropy_logits", "weights = weights"): BOOLS,
     ("cross_entropy_logits", "weights = xp.astype(weights, g.dtype)"): SAME_DTYPE,
+    ("sum_to", "if True:"): QUICK,
+    ("sum_to", "return xp.reshape(gradient, shape)"): QUICK,
     ("restore", "if ((not shape)):"): QUICK,
+    (
+        "moved_up",
+        "return (-xp.concat([a[..., by:], xp.zeros_like(a[..., :by])], axis=-1))",
+    ): CANCEL,
+    ("chosen", "if True:"): QUICK,
+    ("chosen", "last = setitem(xp, xp.zeros(g.shape), order, index)[index]"): SAME_NUMBERS,
+    (
+        "take_along_axis",
+        "(lambda xp, g, a_shape, places, axis: add_along(xp, g, places, axis, a_shape))),",
+    ): INTEGERS,
+    (
+        "add_along_axis",
+        "(lambda xp, g, places, axis: xp.take_along_axis(g, places, axis=axis))),",
+    ): INTEGERS,
+    ("fitted", "if (shape[axis] > length):"): NO_ZEROS,
+    ("fitted", "return xp.concat([a, (xp.zeros(tuple(shape)))], axis=axis)"): SAME_DTYPE,
+    ("fmax", "vjp=(lambda xp, g, a, b: picked(xp, g, a, b, (a >= b)),"): TIE,
+    ("fmax", "lambda xp, g, a, b: picked(xp, g, b, a, (b >= a))),"): TIE,
+    ("fmin", "vjp=(lambda xp, g, a, b: picked(xp, g, a, b, (a <= b)),"): TIE,
+    ("fmin", "lambda xp, g, a, b: picked(xp, g, b, a, (b <= a))),"): TIE,
     ("extremum", "share = hit"): BOOLS,
     ("extremum", "share = xp.astype(hit, a.dtype)"): SAME_DTYPE,
     ("split", "flat = split(xp, g, [(_size(shape),) for shape in shapes], 1)"): FLAT,
-    (
-        "split",
-        "return [xp.reshape(piece, shape) for piece, shape in zip(flat, shapes, strict=False)]",
-    ): AS_MANY,
     (
         "astype",
         "vjp=(lambda xp, g, a_shape: xp.reshape(g, a_shape)),  "
@@ -150,7 +170,7 @@ COMPARISONS = {
     ast.LtE: (ast.Lt, ast.GtE), ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,), ast.Is: (ast.IsNot,),
     ast.IsNot: (ast.Is,), ast.In: (ast.NotIn,), ast.NotIn: (ast.In,),
 }  # fmt: skip
-COMMUTATIVE = ("maximum", "minimum", "max")
+COMMUTATIVE = ("maximum", "minimum", "max", "result_type")
 OF_ARRAYS = ("a", "b", "g", "y", "r", "condition", "logits", "targets", "values", "like")
 
 
@@ -366,6 +386,8 @@ def inside(formula: ast.AST, helpers: set[str]) -> list[tuple[ast.AST, str]]:
     def walk(node: ast.AST, operands: tuple[str, ...]) -> None:
         if isinstance(node, ast.JoinedStr):  # what an error says
             return
+        if isinstance(node, ast.keyword) and node.arg == "strict":  # a check, no formula
+            return
         if isinstance(node, ast.Lambda | ast.FunctionDef):
             given = [one.arg for one in (*node.args.posonlyargs, *node.args.args)]
             operands = tuple(one for one in given if one in OF_ARRAYS)
@@ -457,7 +479,7 @@ def prepare(mutant: Mutant) -> bool:
     sys.meta_path.insert(0, InPlace(mutant))
     try:
         import tinygraph.rules
-    except (TypeError, NameError):  # what a rule reads has to exist
+    except Exception:  # what a rule reads has to exist, and so on
         return False
     assert tinygraph.rules.__file__.startswith(os.getcwd())
     return True

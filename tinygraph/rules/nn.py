@@ -248,7 +248,7 @@ def windows(xp, a, /, window):
     """
     if hasattr(xp, "nn"):
         return xp.nn.windows(a, window)
-    rest, lengths = a.shape[: a.ndim - len(window)], a.shape[a.ndim - len(window) :]
+    rest, lengths = a.shape[: -len(window)], a.shape[-len(window) :]
     if any(before or after for *_, before, after in window):
         whole = xp.zeros(rest + surrounded(lengths, window), dtype=a.dtype)
         whole[inner(lengths, window)] = a
@@ -280,12 +280,12 @@ def overlap_add(xp, a, /, window, lengths):
     if hasattr(xp, "nn"):
         return xp.nn.overlap_add(a, window, lengths)
     count = len(window)
-    total = xp.zeros(a.shape[: a.ndim - 2 * count] + surrounded(lengths, window), dtype=a.dtype)
-    for place in xp.ndindex(a.shape[a.ndim - 2 * count : a.ndim - count]):
+    total = xp.zeros(a.shape[: -2 * count] + surrounded(lengths, window), dtype=a.dtype)
+    for place in xp.ndindex(a.shape[-2 * count : -count]):
         shown = [
             slice(at * dilation, at * dilation + stride * n, stride)
             for at, n, (_, stride, dilation, *_) in zip(
-                place, a.shape[a.ndim - count :], window, strict=True
+                place, a.shape[-count:], window, strict=True
             )
         ]
         total[(..., *shown)] += a[(..., *place, *(slice(None),) * count)]
