@@ -243,6 +243,23 @@ def test_a_checkpoint_keeps_little():
     assert held(tg.checkpoint(deep)) < held(deep) / 10
 
 
+def test_a_factor_that_loses_its_record_is_found_by_the_check():
+    from tinygraph.testing import GradientError, check_grads
+
+    @tg.custom_vjp
+    def square(x):
+        return x * x
+
+    for bwd, right in ((lambda x, g: 2 * x * g, True), (lambda x, g: 2 * x.numpy() * g, False)):
+        square.defvjp(lambda x: (x * x, x), bwd)
+        check_grads(square, (X,), order=1)
+        if right:
+            check_grads(square, (X,), order=2)
+        else:
+            with pytest.raises(GradientError, match="derivative 2"):
+                check_grads(square, (X,), order=2)
+
+
 def test_a_gradient_that_loses_its_record_is_refused_where_it_is_differentiated():
     @tg.custom_vjp
     def square(x):
