@@ -1,6 +1,7 @@
 """The book's network of two layers on recording Tensors."""
 
 from collections.abc import MutableMapping
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -232,3 +233,38 @@ class TwoLayerNet:
                 key: numerical_gradient(lambda W: self.loss(x, t), self.params[key])
                 for key in self.params
             }
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Save `params` into a file, as `tinygraph.save` does and with its errors."""
+        tg.save(path, self.params)
+
+    def load(self, path: str | PathLike[str]) -> None:
+        """Set the values of `params` to those in a file: all of them, or none.
+
+        Parameters
+        ----------
+        path : path
+            A file that `save` wrote, of a network of the same sizes and dtype.
+
+        Raises
+        ------
+        ArgumentError
+            If a name is missing there, or is none of `params`.
+        ShapeError, DTypeError
+            If a parameter has another shape or dtype there.
+        FileError
+            If the file cannot be read or is damaged.
+        """
+        loaded = tg.load(path)
+        for name, mine in self.params.items():
+            if name not in loaded:
+                raise ArgumentError(f"load: {str(path)!r} has no {name!r}, only {[*loaded]}.")
+            for what, error in (("shape", ShapeError), ("dtype", DTypeError)):
+                here, there = getattr(mine, what), getattr(loaded[name], what)
+                if here != there:
+                    raise error(f"load: {name!r} has {what} {there} in {str(path)!r}, here {here}.")
+        for name in loaded:
+            if name not in self.params:
+                raise ArgumentError(f"load: {str(path)!r} has {name!r} too, which is no parameter.")
+        for name, one in loaded.items():
+            self.params[name]._become(one._data)  # nothing is copied: nothing can fail midway

@@ -19,6 +19,7 @@ LAYERS = [
     "tinygraph.arrays",
     "tinygraph.tensor",
     "tinygraph.anomaly",
+    "tinygraph.saving",
     "tinygraph.conversions",
     "tinygraph.namespace",
     "tinygraph.sparse",

@@ -33,8 +33,8 @@ from .tensor import Tensor as Tensor
 _ON_USE = {
     "checkpoint": "functions", "custom_vjp": "functions", "detect_anomaly": "anomaly",
     "grad": "transforms", "hessian": "transforms", "hvp": "transforms",
-    "jacobian": "transforms", "jvp": "transforms", "ravel_pytree": "transforms",
-    "value_and_grad": "transforms", "vjp": "transforms", "vmap": "transforms",
+    "jacobian": "transforms", "jvp": "transforms", "load": "saving", "ravel_pytree": "transforms",
+    "save": "saving", "value_and_grad": "transforms", "vjp": "transforms", "vmap": "transforms",
 }  # fmt: skip
 _MODULES = ("fft", "linalg", "nn", "special", "testing")
 # Of the functions that are made from the table.
@@ -44,6 +44,8 @@ if _TYPE_CHECKING:
     from .anomaly import detect_anomaly as detect_anomaly
     from .functions import checkpoint as checkpoint
     from .functions import custom_vjp as custom_vjp
+    from .saving import load as load
+    from .saving import save as save
     from .transforms import grad as grad
     from .transforms import hessian as hessian
     from .transforms import hvp as hvp
