@@ -83,7 +83,6 @@ SAME_DTYPE = "the gradient has the dtype of what it is the gradient of"
 QUICK = "the guard saves a reshape to the shape that is there already"
 HALF = "at 0 both branches are 1"
 CANCEL = "the signs of two factors cancel, at each step"
-INTEGERS = "integers have no gradient to compute"
 NO_ZEROS = "to fill up with no zeros is to cut nothing off"
 SQUEEZE = "NumPy's squeeze takes None too, unlike the standard's"
 SAME_NUMBERS = "integers of two dtypes are compared by their values"
@@ -127,14 +126,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): CANCEL,
     ("chosen", "if True:"): QUICK,
     ("chosen", "last = setitem(xp, xp.zeros(g.shape), order, index)[index]"): SAME_NUMBERS,
-    (
-        "take_along_axis",
-        "(lambda xp, g, a_shape, places, axis: add_along(xp, g, places, axis, a_shape))),",
-    ): INTEGERS,
-    (
-        "add_along_axis",
-        "(lambda xp, g, places, axis: xp.take_along_axis(g, places, axis=axis))),",
-    ): INTEGERS,
     ("fitted", "if (shape[axis] > length):"): NO_ZEROS,
     ("fitted", "return xp.concat([a, (xp.zeros(tuple(shape)))], axis=axis)"): SAME_DTYPE,
     ("fmax", "vjp=(lambda xp, g, a, b: picked(xp, g, a, b, (a >= b)),"): TIE,
