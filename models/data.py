@@ -34,7 +34,7 @@ _EMBEDDED_TRAIN = 8000
 
 # The third byte of an IDX file; its numbers are big-endian.
 _IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-_PIECE = 1 << 20  # bytes read at a time
+_PIECE = 1 << 16  # bytes read at a time
 
 Set = tuple[np.ndarray, np.ndarray]  # images and their labels
 

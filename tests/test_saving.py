@@ -189,7 +189,7 @@ def test_a_dtype_that_only_a_newer_library_knows(path, monkeypatch):
         raise safetensors.SafetensorError("dtype complex64 is not covered")
 
     monkeypatch.setattr(safetensors.numpy, "save", old)
-    with pytest.raises(DTypeError, match="save: .* cannot hold it: dtype complex64"):
+    with pytest.raises(DTypeError, match=r"save: .* cannot hold it: dtype complex64"):
         tg.save(path, {"a": np.zeros(2, "complex64")})
 
 
