@@ -4,14 +4,16 @@ import functools
 import gzip
 import importlib.resources
 import math
+import queue
 import re
 import sys
+import threading
 import zipfile
 import zlib
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
+from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -307,10 +309,8 @@ def fetch(url: str, *, sha256: str, cache: str | PathLike[str] | None) -> Path:
         ) from error
 
     cache = Path(pooch.os_cache("tinygraph") if cache is None else cache)
-    # The checksum is of the bytes as they are kept: the server must not compress them once more.
-    get = pooch.HTTPDownloader(timeout=TIMEOUT, headers={"Accept-Encoding": "identity"})
     try:
-        pooch.retrieve(url, f"sha256:{sha256.lower()}", fname=name, path=cache, downloader=get)
+        pooch.retrieve(url, f"sha256:{sha256.lower()}", fname=name, path=cache, downloader=_get)
     except OSError as error:  # every failure of the network is one too
         raise FileError(
             f"fetch: {url} cannot be fetched into {cache}: {error}. "
@@ -322,3 +322,38 @@ def fetch(url: str, *, sha256: str, cache: str | PathLike[str] | None) -> Path:
             "kept. Try again; if it stays so, the file has changed there."
         ) from error
     return cache / name
+
+
+def _get(url: str, path: str, _: Any) -> None:
+    """Download into a file, and give up where a piece takes longer than TIMEOUT.
+
+    The time limit of a socket is one for each byte: names, headers and a server that trickles may
+    take for ever. Hence a thread, which can be left to itself.
+    """
+    pieces: queue.SimpleQueue = queue.SimpleQueue()
+
+    def work() -> None:
+        import requests  # type: ignore[import-untyped]
+
+        try:
+            # The checksum is of the bytes as they are kept: not compressed once more on the way.
+            plain = {"Accept-Encoding": "identity"}
+            with requests.get(url, stream=True, timeout=TIMEOUT, headers=plain) as response:
+                response.raise_for_status()
+                for piece in response.iter_content(_PIECE):
+                    pieces.put(piece)
+                    if file.closed:
+                        return
+            pieces.put(b"")
+        except Exception as error:
+            pieces.put(error)
+
+    with open(path, "wb") as file:
+        threading.Thread(target=work, daemon=True).start()
+        try:
+            while piece := pieces.get(timeout=TIMEOUT):
+                if isinstance(piece, Exception):
+                    raise piece
+                file.write(piece)
+        except queue.Empty:
+            raise TimeoutError(f"timed out: {TIMEOUT} s brought too little") from None

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -230,7 +231,7 @@ class Server(http.server.ThreadingHTTPServer):
     """Serves `files` (name: bytes) on this machine and counts what it is asked for."""
 
     def __init__(self):
-        self.files, self.asked = {}, []
+        self.files, self.asked, self.begun = {}, [], threading.Event()
         super().__init__(("127.0.0.1", 0), Answer)
         self.address = f"http://127.0.0.1:{self.server_port}/"
 
@@ -240,11 +241,21 @@ class Answer(http.server.BaseHTTPRequestHandler):
         name = self.path.strip("/")
         self.server.asked.append(name)
         content = self.server.files.get(name)
+        if name.startswith("trickle"):
+            return self.trickle(b"HTTP/1.0 200 OK\r\n" + b"\r\n" * (name == "trickle-numbers"))
         self.send_response(404 if content is None else 200)
         # A file named so announces more than it sends.
         self.send_header("Content-Length", str(len(content or b"") + 10 * (name == "broken-off")))
         self.end_headers()
         self.wfile.write(content or b"")
+
+    def trickle(self, content):
+        with contextlib.suppress(OSError):  # until the other side has enough
+            self.wfile.write(content)
+            self.server.begun.set()
+            while True:
+                self.wfile.write(b"a")
+                time.sleep(0.02)
 
     def log_message(self, *args):
         pass
@@ -293,10 +304,13 @@ def test_fetch_replaces_a_file_that_is_not_the_right_one(server, tmp_path):
         ("changed", "not the file with the SHA-256 .* not kept. Try again"),
         ("broken-off", "cannot be fetched .* Look after the connection"),
         ("absent", "cannot be fetched .*404"),
+        ("page", "not the file with the SHA-256"),
+        ("empty", "not the file with the SHA-256"),
     ],
 )
 def test_a_failed_fetch_leaves_nothing(server, tmp_path, name, message):
-    server.files = {"changed": b"other", "broken-off": b"part"}
+    page = b"<!doctype html><title>Sign in to the network of this hotel</title>"
+    server.files = {"changed": b"other", "broken-off": b"part", "page": page, "empty": b""}
     with pytest.raises(FileError, match=message):
         fetch(server.address + name, sha256=sha256(b"part"), cache=tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -312,6 +326,74 @@ def test_fetch_does_not_wait_for_ever(pooch, tmp_path, monkeypatch):
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/digits.gz"
         fetch(url, sha256=sha256(PACKED), cache=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["numbers", "head"])
+def test_fetch_does_not_wait_for_a_server_that_trickles(server, tmp_path, monkeypatch, what):
+    monkeypatch.setattr(data, "TIMEOUT", 0.2)  # each byte comes in time, the file would not
+    begin = time.monotonic()
+    with pytest.raises(FileError, match=r"timed out: 0.2 s brought too little.* other means"):
+        fetch(f"{server.address}trickle-{what}", sha256=sha256(b""), cache=tmp_path)
+    assert time.monotonic() - begin < 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_fetch_leaves_nothing(server, tmp_path, monkeypatch):
+    class Interrupted(data.queue.SimpleQueue):
+        def get(self, **options):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(data.queue, "SimpleQueue", Interrupted)
+    server.files["digits.gz"] = PACKED
+    with pytest.raises(KeyboardInterrupt):
+        fetch(server.address + "digits.gz", sha256=sha256(PACKED), cache=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+FETCH = """
+import sys
+from tinygraph.models.data import fetch
+url, sha256, cache = sys.argv[1:]
+print(fetch(url, sha256=sha256, cache=cache))
+"""
+
+
+def fetching(url, content, cache):
+    arguments = [sys.executable, "-c", FETCH, url, sha256(content), str(cache)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_processes_fetch_the_same_file(server, tmp_path):
+    server.files["digits.gz"] = content = np.random.default_rng(0).bytes(3_000_000)
+    both = [fetching(server.address + "digits.gz", content, tmp_path) for _ in range(2)]
+    for one in both:
+        out, err = one.communicate(timeout=30)
+        assert out == f"{tmp_path / 'digits.gz'}\n", err
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.gz"]
+    assert (tmp_path / "digits.gz").read_bytes() == content
+
+
+def test_a_killed_fetch_leaves_no_file_under_its_name(server, tmp_path):
+    one = fetching(server.address + "trickle-numbers", b"", tmp_path)
+    assert server.begun.wait(20)
+    one.kill()
+    one.communicate()
+    assert not (tmp_path / "trickle-numbers").exists()
+
+
+def test_fetch_into_a_folder_that_is_read_only(server, pooch, tmp_path, monkeypatch):
+    server.files["digits.gz"] = PACKED
+    url, checksum = server.address + "digits.gz", sha256(PACKED)
+
+    def refused(**options):  # as it is for all but root
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(pooch.utils.tempfile, "NamedTemporaryFile", refused)
+    with pytest.raises(FileError, match=r"Permission denied.* Look after .* the folder"):
+        fetch(url, sha256=checksum, cache=tmp_path)
+    assert list(tmp_path.iterdir()) == [] == server.asked
+    (tmp_path / "digits.gz").write_bytes(PACKED)  # what is there already is used all the same
+    assert fetch(url, sha256=checksum, cache=tmp_path).read_bytes() == PACKED
 
 
 def test_fetch_into_what_is_not_a_folder(pooch, tmp_path):
