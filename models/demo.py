@@ -12,8 +12,8 @@ import numpy as np
 
 import tinygraph as tg
 from tinygraph.errors import FileError, MissingDependencyError
+from tinygraph.saving import write
 from tinygraph.viz import render
-from tinygraph.viz.engine import write
 from tinygraph.viz.style import LIGHT
 
 from . import by_hand

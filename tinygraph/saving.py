@@ -61,7 +61,6 @@ def save(path: str | os.PathLike[str], tensors: Mapping[str, Any]) -> None:
     ...     tg.load(path)
     {'W': Tensor([[1., 2.]], name='W'), 'steps': Tensor(100, name='steps')}
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import save as pack
 
     if not isinstance(tensors, Mapping):
@@ -82,9 +81,9 @@ def save(path: str | os.PathLike[str], tensors: Mapping[str, Any]) -> None:
             )
     try:
         content = pack(arrays, {"sha256": _checksum(arrays)})
-    except (SafetensorError, UnicodeError) as error:  # a dtype newer than the library; a surrogate
-        raise DTypeError(f"save: a safetensors file cannot hold it: {error}.") from error
-    write_whole(path, content, "save: ")
+    except UnicodeError as error:
+        raise DTypeError(f"save: a safetensors file cannot hold this name: {error}.") from error
+    write(path, content, "save: ")
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -142,7 +141,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     return {name: Tensor(arrays.pop(name), name=name) for name in list(arrays)}
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes, what: str = "") -> None:
+def write(path: str | os.PathLike[str], content: bytes, what: str = "") -> None:
     """Write a file whole, or leave what was there."""
     with _told(what, path, "written", " Is its folder there, and yours to write to?"):
         target = Path(os.path.realpath(path))

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from tinygraph.errors import ArgumentError, DTypeError
+from tinygraph.saving import write
 from tinygraph.tensor import Tensor
 
 from . import details, diagnosis, structure, textbook
-from .engine import FORMATS, TIMEOUT, Drawing, write
+from .engine import FORMATS, TIMEOUT, Drawing
 from .folding import MAX_NODES
 from .graph import read
 from .numbers import Numbers

@@ -7,7 +7,6 @@ to do. A program that takes too long is an error as well, never a step down.
 import hashlib
 import os
 import re
-import secrets
 import shutil
 import signal
 import subprocess
@@ -19,7 +18,8 @@ from typing import Any, NamedTuple, Self
 
 import graphviz
 
-from tinygraph.errors import ArgumentError, FileError, GraphError, MissingDependencyError
+from tinygraph.errors import ArgumentError, GraphError, MissingDependencyError
+from tinygraph.saving import write
 
 from . import style
 from .graph import Picture
@@ -140,26 +140,6 @@ def with_prefix(svg: str, prefix: str) -> str:
     """Give each id a prefix, so that several pictures can stand in one page."""
     svg = re.sub(r'(<\w[^>]*?\sid=")', rf"\1{prefix}", svg)
     return re.sub(r'(?<=labelledby=")(\S+) (\S+)(?=")', rf"{prefix}\1 {prefix}\2", svg, count=1)
-
-
-# ---------------------------------------------------------------- files
-
-
-def write(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file whole, or leave what was there."""
-    path = Path(path)
-    beside = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        try:
-            beside.write_bytes(content)
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise FileError(
-            f"{str(path)!r} cannot be written: {error.strerror}. "
-            "Is its folder there, and yours to write to?"
-        ) from error
 
 
 # ---------------------------------------------------------------- a Digraph that uses all this
