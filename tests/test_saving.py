@@ -18,6 +18,7 @@ import tinygraph as tg
 from tinygraph import saving
 from tinygraph.errors import ArgumentError, DTypeError, FileError, GraphError, ShapeError
 from tinygraph.models import TwoLayerNet
+from tinygraph.replay import replay
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals, links and modes of POSIX")
 
@@ -510,6 +511,8 @@ def test_a_model_comes_back_into_the_same_tensors(path):
     x, t = np.ones((2, 6)), [0, 1]
     for name, gradient in other.gradient(x, t).items():
         np.testing.assert_array_equal(gradient, one.gradient(x, t)[name])
+    with pytest.raises(GraphError, match="'W1'"):  # no new numbers under an old loss
+        replay([loss._node])
     loss.backward()  # a graph recorded before keeps the values that it was recorded with
     twin = net(rng=1)
     twin.loss(np.ones((2, 6)), [0, 1]).backward()
