@@ -46,7 +46,7 @@ class Life:
 
     @property
     def value(self):
-        return self.own if self.memory is None else self.memory.copy()
+        return (self.own if self.memory is None else self.memory).copy()
 
     def alive(self):
         return [one for one in self.sources if one() is not None]
@@ -129,7 +129,7 @@ class Lives(RuleBasedStateMachine):
         through = take if index is None else lambda one: one[index]
         with self.mode():
             tensor = through(life.tensor)
-        seen = tensor._data.base is not None and not isinstance(index, list)
+        seen = np.shares_memory(through(life.tensor.data), life.tensor.data)
 
         def slope(one):
             if index is not None:
@@ -227,13 +227,14 @@ class Lives(RuleBasedStateMachine):
     @rule(number=which)
     def select_by_an_array_that_is_used_again(self, number):
         life = self.pick(number)
+        if life.value.shape[0] == 1:
+            return
         index = np.array([1, 0, 1])
         with self.mode():
             tensor = life.tensor[index]
         index[...] = 0
         was = [1, 0, 1]
-        if life.value.shape[0] > 1:
-            self.add(self.recorded(tensor, life.value[was], (life, lambda slope: slope[was])))
+        self.add(self.recorded(tensor, life.value[was], (life, lambda slope: slope[was])))
 
     @rule(number=which, take=st.sampled_from([
         lambda one: one.T, lambda one: one.reshape(-1), lambda one: one.squeeze(),
@@ -449,7 +450,7 @@ def test_the_life_of_a_tensor():
 
 
 @pytest.mark.thorough
-def test_a_thousand_long_lives():
+def test_five_hundred_long_lives():
     run_state_machine_as_test(
-        Lives, settings=settings(max_examples=2000, stateful_step_count=80, derandomize=False)
+        Lives, settings=settings(max_examples=500, stateful_step_count=60, derandomize=False)
     )

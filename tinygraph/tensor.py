@@ -547,7 +547,7 @@ class Tensor:
 
     def detach(self) -> "Tensor":
         """Return the same values, cut from the graph."""
-        values = self._data if type(self) is Tensor else self._data.copy()
+        values = self._data if type(self) is Tensor else self._data.copy("K")
         return wrap(values, Leaf(values, Cell(), detached=True))
 
     def numpy(self) -> ndarray:
@@ -614,9 +614,9 @@ class Shared(Tensor):
         """Return the values as of now, and the leaf that stands for them."""
         leaf = self._node
         if leaf is None:
-            self._node = leaf = Leaf(self._data.copy(), Cell())
+            self._node = leaf = Leaf(self._data.copy("K"), Cell())
         elif leaf.data.tobytes() != self._data.tobytes():
-            self._node = leaf = leaf.changed(self._data.copy())
+            self._node = leaf = leaf.changed(self._data.copy("K"))
         return leaf.data, leaf
 
     def _leaf(self) -> Leaf:
