@@ -270,3 +270,10 @@ def test_a_gradient_that_loses_its_record_is_refused_where_it_is_differentiated(
     for call in (lambda: tg.jvp(square, (3.0,), (1.0,)), lambda: tg.grad(tg.grad(square))(3.0)):
         with pytest.raises(tg.RuleError, match=r"square: bwd returned a gradient.*\.numpy\(\)"):
             call()
+
+
+def test_a_complex_gradient_of_a_real_argument_is_refused():
+    turn = tg.custom_vjp(lambda x: x * 1.0)
+    turn.defvjp(lambda x: (x * 1.0, x), lambda x, g: g * 1j)
+    with pytest.raises(tg.RuleError, match=r"complex gradient for an argument of dtype float64"):
+        tg.grad(lambda x: tg.sum(turn(x)))(np.ones(3))

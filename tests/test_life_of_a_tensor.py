@@ -221,8 +221,13 @@ class Lives(RuleBasedStateMachine):
     @rule(number=which, index=st.sampled_from(INDICES))
     def select(self, number, index):
         life = self.pick(number)
-        if life.value.ndim == 2:
-            self.view(life, None, index)
+        try:
+            life.value[index]
+        except IndexError:
+            with pytest.raises(tg.BoundsError), self.mode():
+                life.tensor[index]
+            return
+        self.view(life, None, index)
 
     @rule(number=which)
     def select_by_an_array_that_is_used_again(self, number):

@@ -324,6 +324,11 @@ class custom_vjp:
                     f"{self.__name__}: bwd returned a gradient of shape {one.shape} for an "
                     f"argument of shape {tensor.shape}."
                 )
+            if one is not None and one.dtype.kind == "c" and tensor.dtype.kind != "c":
+                raise RuleError(
+                    f"{self.__name__}: bwd returned a complex gradient for an argument of dtype "
+                    f"{tensor.dtype}. Return its real part, tg.real(...)."
+                )
             gradients.append(one)
         return gradients
 

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable
 from operator import attrgetter
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -20,6 +21,7 @@ SCALARS = frozenset({bool, int, float, complex})
 # What array libraries raise for bad operands.
 MISTAKES = (ValueError, TypeError, IndexError, OverflowError)
 NONE: dict[str, Any] = {}  # the parameters of an operation that has none
+COMMITTING = RLock()  # so that what several threads add to one gradient is all there
 new = object.__new__
 ATTACHED: Any = None  # in the place of what other modules put into Tensor
 
@@ -536,12 +538,13 @@ class Tensor:
         """Add the gradients that arrived to what the cells hold: all of them, or none."""
         sums = []
         seen = {id(array) for array in taken}
-        for node, one in arrived.items():
-            gradient = same(one) if isinstance(one, Tensor) else wrap(owned(one, seen))
-            before = node.cell.grad
-            sums.append((node.cell, gradient if before is None else before + gradient))
-        for cell, total in sums:
-            cell.grad = total
+        with COMMITTING:
+            for node, one in arrived.items():
+                gradient = same(one) if isinstance(one, Tensor) else wrap(owned(one, seen))
+                before = node.cell.grad
+                sums.append((node.cell, gradient if before is None else before + gradient))
+            for cell, total in sums:
+                cell.grad = total
 
     # ---- its values
 
