@@ -76,7 +76,8 @@ def explained(rule: Rule, text: str) -> dict[str, str]:
 def formula(function: Any, known: dict | None = None, *, target: str = "") -> str | None:
     """Write what a function of ``xp`` returns as a formula; None where its source is not there."""
     tree = definition(function)
-    if tree is None:
+    refuses = isinstance(tree, ast.FunctionDef) and isinstance(tree.body[-1], ast.Raise)
+    if tree is None or refuses:
         return None
     scope = None if known is None else {**function.__globals__, **known}
     before = {"__builtins__", *(scope or ())}
@@ -200,7 +201,12 @@ class Writer(ast.NodeTransformer):
         given = dict(zip(names, call.args, strict=False))
         given |= {one.arg: one.value for one in call.keywords}
         tree = definition(helper)
-        if tree is None or len(given) < len(names):
+        if (
+            tree is None
+            or len(given) < len(names)
+            or isinstance(tree.body, list)
+            and any(isinstance(one, ast.Try) for one in tree.body)
+        ):
             return None
         scope = self.scope and helper.__globals__ | {
             name: self.value(given[name]) for name in given

@@ -687,7 +687,7 @@ rule(
 )  # fmt: skip
 
 
-def sqrtm_vjp(xp, g, y):
+def root_gradient(xp, g, y):
     """Solve y·s + s·y = g, transposed."""
     try:
         return solve_sylvester(xp, y.mT, y.mT, g)
@@ -698,7 +698,7 @@ def sqrtm_vjp(xp, g, y):
 rule(
     "linalg.sqrtm",
     lambda xp, a, /: scipys(xp, "sqrtm")(a),
-    vjp=sqrtm_vjp,
+    vjp=lambda xp, g, y: root_gradient(xp, g, y),
     doc="Return the square matrices whose squares these are, and no eigenvalue of theirs is "
     "negative.\n\nNeeds SciPy. The result is complex where an eigenvalue of a is negative.",
     kind=OTHER, domain=MATRIX, shapes=Shapes.SQUARE,
