@@ -34,7 +34,9 @@ def test_the_examples_run(document, tmp_path, monkeypatch):
     text = FENCE.sub("", document.read_text(encoding="utf-8"))
     examples = doctest.DocTestParser().get_doctest(text, {}, named(document), str(document), 0)
     said = []
-    doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS).run(examples, out=said.append)
+    doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS).run(
+        examples, out=said.append
+    )
     assert not said, "".join(said)
 
 

@@ -204,8 +204,7 @@ class Writer(ast.NodeTransformer):
         if (
             tree is None
             or len(given) < len(names)
-            or isinstance(tree.body, list)
-            and any(isinstance(one, ast.Try) for one in tree.body)
+            or (isinstance(tree.body, list) and any(isinstance(one, ast.Try) for one in tree.body))
         ):
             return None
         scope = self.scope and helper.__globals__ | {
