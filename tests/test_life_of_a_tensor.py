@@ -18,10 +18,10 @@ from tinygraph.replay import Replay
 from tinygraph.viz import to_dot
 
 SHAPE = (2, 3)
-MOST = 8  # Tensors alive at a time
+MOST = 6  # Tensors alive at a time
 INDICES = (0, 1, slice(0, 1), (slice(None), 1), (slice(None), slice(None, None, -1)))
 
-which = st.integers(0, 99)
+which = st.integers(0, MOST - 1)  # counted from the youngest
 seeds = st.integers(0, 2**31)
 
 
@@ -99,7 +99,7 @@ class Lives(RuleBasedStateMachine):
         if not usable and not wanted:
             self.begin(number, True)
             return self.lives[-1]
-        return usable[number % len(usable)] if usable else None
+        return usable[-1 - number % len(usable)] if usable else None
 
     def add(self, life):
         self.lives.append(life)
@@ -175,8 +175,8 @@ class Lives(RuleBasedStateMachine):
 
     # ---- operations
 
-    @rule(number=which, other=which, sign=st.sampled_from("+-*"))
-    def combine(self, number, other, sign):
+    @rule(number=which, other=which, sign=st.sampled_from("+-*"), write=st.booleans())
+    def combine(self, number, other, sign, write):
         a, b = self.pick(number), self.pick(other)
         x, y = a.value, b.value
         operator = {"+": lambda p, q: p + q, "-": lambda p, q: p - q, "*": lambda p, q: p * q}[sign]
@@ -189,6 +189,8 @@ class Lives(RuleBasedStateMachine):
         with self.mode():
             tensor = operator(a.tensor, b.tensor)
         self.add(self.made(tensor, value, a, b, x, y, sign))
+        if write:
+            self.write_to_a_shared_array(number, other)
 
     def made(self, tensor, value, a, b, x, y, sign):
         wide = value.shape
@@ -245,15 +247,23 @@ class Lives(RuleBasedStateMachine):
         lambda one: one.T, lambda one: one.reshape(-1), lambda one: one.squeeze(),
     ]))  # fmt: skip
     def rearrange(self, number, take):
-        self.view(self.pick(number), take)
+        life = self.pick(number)
+        if take(life.value).ndim:
+            self.view(life, take)
 
     # ---- changes
 
     @rule(number=which, seed=seeds)
     def write_to_a_shared_array(self, number, seed):
         if self.lent:
-            memory = self.lent[number % len(self.lent)]
+            memory = self.lent[-1 - number % len(self.lent)]
             memory[...] = numbers(seed, memory.shape)
+
+    @rule(number=which, sign=st.sampled_from("+-*"))
+    def change_a_view(self, number, sign):
+        views = [i for i, one in enumerate(reversed(self.lives)) if one.alive() and not one.lost]
+        if views and not any(one.lost for one in self.lives):
+            self.change_in_place(views[number % len(views)], number, sign, True)
 
     @rule(number=which, other=which, sign=st.sampled_from("+-*"), constant=st.booleans())
     def change_in_place(self, number, other, sign, constant):
@@ -451,7 +461,7 @@ class Lives(RuleBasedStateMachine):
 
 
 def test_the_life_of_a_tensor():
-    run_state_machine_as_test(Lives, settings=settings(max_examples=60, stateful_step_count=30))
+    run_state_machine_as_test(Lives, settings=settings(max_examples=100, stateful_step_count=50))
 
 
 @pytest.mark.thorough
