@@ -371,6 +371,16 @@ def test_arguments_that_make_no_sense_are_refused_by_name(name):
         action()
 
 
+@pytest.mark.parametrize("shape", [(1, 3), (1, 1, 3), (1, 1), (3,), (1,), ()])
+def test_values_that_are_set_may_have_more_axes_of_length_1(shape):
+    v = leaf(np.full(shape, 2.0))
+    y = tg.tensor(np.zeros((2, 3))) * 1.0
+    y[0] = v
+    (y * V).sum().backward()
+    assert y.numpy().tolist() == [[2.0] * 3, [0.0] * 3]
+    assert v.grad.numpy().ravel().tolist() == (V.tolist() if v.size == 3 else [6.0])
+
+
 def test_shapes_that_broadcast_by_accident_are_right_by_numpys_rules():
     column, row = leaf(V[:, None]), leaf(V)
     y = column - row

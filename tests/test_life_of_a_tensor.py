@@ -210,13 +210,13 @@ class Lives(RuleBasedStateMachine):
         value = np.tanh(life.value)
         self.add(self.recorded(tensor, value, (life, lambda slope: scaled(1 - value**2, slope))))
 
-    @rule(number=which, seed=seeds)
-    def multiply_by_an_array_that_is_used_again(self, number, seed):
+    @rule(number=which, seed=seeds, door=st.sampled_from([tg.asarray, tg.tensor, np.asarray]))
+    def multiply_by_an_array_that_is_used_again(self, number, seed, door):
         life = self.pick(number)
         factor = numbers(seed, life.value.shape)
         was = factor.copy()
         with self.mode():
-            tensor = life.tensor * factor
+            tensor = life.tensor * door(factor)
         factor[...] = 99.0
         self.add(self.recorded(tensor, life.value * was, (life, lambda slope: scaled(was, slope))))
 

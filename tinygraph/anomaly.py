@@ -256,7 +256,7 @@ def report(
 ) -> AnomalyError:
     """Put together what is known."""
     lines = [told, f"  written at  {line_text(line)}"]
-    regions = []
+    regions: list[str] = []
     while scope is not None:
         regions.insert(0, scope.name)
         scope = scope.parent

@@ -95,7 +95,7 @@ def contains(x: Tensor, entry: Any) -> bool:
 
 
 Tensor.__format__ = formatted  # type: ignore[method-assign, assignment]
-Tensor.__contains__ = contains  # type: ignore[attr-defined]
+Tensor.__contains__ = contains  # type: ignore
 Tensor.__float__ = lambda self: float(number(self, "float"))  # type: ignore[attr-defined]
 Tensor.__int__ = lambda self: int(number(self, "int"))  # type: ignore[attr-defined]
 Tensor.__complex__ = lambda self: complex(number(self, "complex"))  # type: ignore[attr-defined]

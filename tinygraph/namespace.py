@@ -113,7 +113,9 @@ def compiled(rule: Rule, signature: str) -> Callable:
     """Make the function that applies a rule, with the signature that its entry has."""
     operands = "several(rule, arrays)" if rule.variadic else f"({', '.join(rule.operands)},)"
     settings = "".join(f"{name!r}: read_{name}({name}), " for name in rule.parameters)
-    known = {f"read_{name}": READERS[meaning] for name, meaning in rule.parameters.items()}
+    known: dict[str, Any] = {
+        f"read_{name}": READERS[meaning] for name, meaning in rule.parameters.items()
+    }
     known |= {"__name__": __name__, "apply": apply, "rule": rule, "several": several}
     return named(eval(f"lambda {signature}: apply(rule, {operands}, {{{settings}}})", known), rule)
 

@@ -584,7 +584,7 @@ def roots(p: Any) -> Tensor:
     if n < 1:
         return xp.zeros(0)
     first = (-p[1:] / p[0]).reshape(1, n)
-    return numpy.linalg.eigvals(xp.concat([first, numpy.eye(n - 1, n, dtype=first.dtype)]))
+    return numpy.linalg.eigvals(xp.concat([first, numpy.eye(n - 1, n, dtype=first.dtype)]))  # type: ignore
 
 
 def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:

@@ -144,7 +144,7 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
         parents = tuple([nodes[i] for i in plan.slots])
         node = Node(plan, inputs, parents, kept, params, position, y, now.scope)
         if line:
-            node.line = line
+            node.line = line  # type: ignore[attr-defined]
         if rule.outputs:
             return rule.answer(apart(y, node))
         result = wrap(y, node)

@@ -89,7 +89,9 @@ def chosen(xp, g, b_shape, index):
         order = xp.reshape(xp.arange(selected.size), selected.shape)
         last = setitem(xp, xp.zeros(g.shape, dtype=order.dtype), order, index)[index]
         selected = xp.where(last == order, selected, 0.0)
-    return sum_to(xp, selected, b_shape)
+    more = max(0, len(b_shape) - len(selected.shape))  # leading axes of length 1, which NumPy drops
+    found = sum_to(xp, selected, b_shape[more:])
+    return xp.reshape(found, b_shape) if more else found
 
 
 rule(
