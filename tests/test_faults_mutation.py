@@ -308,6 +308,18 @@ def test_an_optimizer_step_between_two_backwards():
     assert values(w.grad) == [3.0, 12.0, 27.0]
 
 
+def test_versions_of_one_leaf_in_one_graph_add_up():
+    w = leaf(V)
+    before = w * 2.0
+    w.data = V * 10
+    middle = w * 3.0
+    w -= 1.0
+    (before + middle + w * w).sum().backward()
+    assert values(w.grad) == values(5.0 + 2 * (V * 10 - 1))
+    (w * 2).sum().backward(create_graph=True)
+    assert values(w.grad) == values(7.0 + 2 * (V * 10 - 1))
+
+
 def test_changes_of_tensors_that_were_read():
     c, w = tg.tensor(V), leaf(V)
     e = tg.exp(w)
@@ -525,6 +537,14 @@ def test_a_change_through_a_view_that_would_be_lost_is_an_error(case):
     with pytest.raises(tg.GraphError, match="view"):
         case(x)
         x.numpy()
+
+
+def test_a_copy_may_be_changed_where_numpy_makes_one():
+    x = matrix()
+    flat = x.T.reshape(-1)
+    flat += 1
+    assert values(flat) == [2.0] * 6
+    assert values(x) == [[1.0] * 3] * 2
 
 
 def test_changes_that_are_not_lost():

@@ -148,7 +148,7 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
         if rule.outputs:
             return rule.answer(apart(y, node))
         result = wrap(y, node)
-    if rule.view and isinstance(operands[0], Tensor) and (y.base is not None or y is values[0]):
+    if rule.view and isinstance(operands[0], Tensor) and numpy.may_share_memory(y, values[0]):
         result._source = sources(operands[0])
     return result
 
@@ -536,14 +536,14 @@ class Tensor:
     @staticmethod
     def _commit(arrived: dict, taken: list) -> None:
         """Add the gradients that arrived to what the cells hold: all of them, or none."""
-        sums = []
+        sums: dict[Cell, Tensor] = {}  # versions of one leaf have a cell in common
         seen = {id(array) for array in taken}
         with COMMITTING:
             for node, one in arrived.items():
                 gradient = same(one) if isinstance(one, Tensor) else wrap(owned(one, seen))
-                before = node.cell.grad
-                sums.append((node.cell, gradient if before is None else before + gradient))
-            for cell, total in sums:
+                before = sums.get(node.cell, node.cell.grad)
+                sums[node.cell] = gradient if before is None else before + gradient
+            for cell, total in sums.items():
                 cell.grad = total
 
     # ---- its values
