@@ -9,7 +9,7 @@ import pytest
 
 import tinygraph as tg
 from tinygraph.models import TwoLayerNet
-from tinygraph.tape import MODES
+from tinygraph.modes import MODES
 
 
 def here():

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from tinygraph import namespace as tg
 from tinygraph.errors import ArgumentError
-from tinygraph.tape import Leaf, Node, operands, reachable, scope
+from tinygraph.modes import scope
+from tinygraph.tape import Leaf, Node, operands, reachable
 from tinygraph.testing.programs import programs
 from tinygraph.transforms import record
 from tinygraph.viz import render, to_dot

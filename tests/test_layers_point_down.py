@@ -14,6 +14,7 @@ SOURCES = {"tinygraph": ROOT / "tinygraph", "tinygraph.models": ROOT / "models",
 LAYERS = [
     "tinygraph.errors",
     "tinygraph.rules",
+    "tinygraph.modes",
     "tinygraph.tape",
     "tinygraph.replay",
     "tinygraph.arrays",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tinygraph import namespace as tg
-from tinygraph.tape import scope
+from tinygraph.modes import scope
 from tinygraph.transforms import record
 from tinygraph.viz import style, to_dot
 from tinygraph.viz.graph import ROLES, Box, Region

@@ -8,7 +8,8 @@ import pytest
 from tinygraph import namespace as tg
 from tinygraph.errors import ArgumentError, DTypeError
 from tinygraph.models import TwoLayerNet
-from tinygraph.tape import no_grad, operands, reachable, scope
+from tinygraph.modes import no_grad, scope
+from tinygraph.tape import operands, reachable
 from tinygraph.transforms import record
 from tinygraph.viz import diagnosis, style, to_dot
 from tinygraph.viz.graph import read

@@ -24,7 +24,8 @@ from tinygraph.errors import (
     GraphError,
     MissingDependencyError,
 )
-from tinygraph.tape import Leaf, Node, operands, reachable, scope
+from tinygraph.modes import scope
+from tinygraph.tape import Leaf, Node, operands, reachable
 from tinygraph.testing.programs import programs
 from tinygraph.transforms import record, vmap
 from tinygraph.viz import engine, render, style, to_dot

@@ -21,12 +21,12 @@ from .errors import MissingDependencyError as MissingDependencyError
 from .errors import RuleError as RuleError
 from .errors import ShapeError as ShapeError
 from .errors import TinygraphError as TinygraphError
+from .modes import enable_grad as enable_grad
+from .modes import no_grad as no_grad
+from .modes import scope as scope
 from .namespace import asarray as asarray
 from .namespace import matrix_transpose as matrix_transpose
 from .namespace import tensor as tensor
-from .tape import enable_grad as enable_grad
-from .tape import no_grad as no_grad
-from .tape import scope as scope
 from .tensor import Tensor as Tensor
 
 # What is imported when it is first asked for, and from where.

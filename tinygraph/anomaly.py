@@ -10,10 +10,11 @@ from typing import Any
 import numpy
 
 from .errors import AnomalyError
+from .modes import Modes, Scope, modes
 from .rules import Rule
 from .rules.indexing import Scattered
 from .rules.table import Parts
-from .tape import Leaf, Modes, Node, Scope, describe, modes
+from .tape import Leaf, Node, describe
 from .tensor import SCALARS, Tensor, Wrapped
 
 LIBRARIES = os.path.dirname(os.path.dirname(numpy.__file__)) + os.sep

@@ -6,7 +6,7 @@ from typing import Any
 import numpy
 
 from .errors import DTypeError, GraphError, ShapeError
-from .tape import MODES, modes
+from .modes import MODES, modes
 from .tensor import Tensor, Wrapped
 
 
@@ -88,9 +88,9 @@ def replaced(self: Any, symbol: str, operator: Any, other: Any) -> Tensor:
     if leaf and result._node is None and type(result) is Tensor:
         self._become(result._data)
         return self
-    self.__class__, self._data, self._node = type(result), result._data, result._node
-    if isinstance(result, Wrapped):
-        self._inside = result._inside
+    self.__class__, self._data, self._node, self._inside = (
+        type(result), result._data, result._node, getattr(result, "_inside", None),
+    )  # fmt: skip
     return self
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy
 
 from .errors import ArgumentError, DTypeError, GraphError, ShapeError
-from .tape import MODES, describe
+from .modes import MODES
+from .tape import describe
 from .tensor import Tensor, Wrapped
 
 

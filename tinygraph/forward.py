@@ -11,10 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from .modes import MODES
 from .reverse import Call, as_tensor, zeros
 from .rules import Kind, Rule
 from .rules.table import Parts
-from .tape import MODES, conjugate
+from .tape import conjugate
 from .tensor import Tensor, Wrapped, apply, innermost, wrap
 
 

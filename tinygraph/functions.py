@@ -7,10 +7,11 @@ from typing import Any
 import numpy
 
 from .errors import GraphError, RuleError, ShapeError
+from .modes import MODES, Scope, modes
 from .reverse import Call, as_tensor
 from .rules import Kind, Rule, Shapes
 from .rules.table import REAL
-from .tape import MODES, Cell, Leaf, Scope, modes
+from .tape import Cell, Leaf
 from .tensor import Tensor, Wrapped, apply, same, wrap
 from .transforms import cut, joined, vmap
 from .trees import flatten, leaves_like

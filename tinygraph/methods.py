@@ -10,8 +10,8 @@ import numpy
 
 from . import namespace
 from .errors import ArgumentError, BoundsError, DTypeError, TinygraphError
+from .modes import MODES
 from .rules import RULES, Rule
-from .tape import MODES
 from .tensor import Tensor, Wrapped, innermost, named
 
 VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")  # of the array API standard

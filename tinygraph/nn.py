@@ -12,8 +12,8 @@ import numpy
 
 from . import namespace as xp
 from .errors import ArgumentError, BoundsError, DTypeError, ShapeError
+from .modes import MODES
 from .rules.nn import positions, rows
-from .tape import MODES
 from .tensor import Tensor, Wrapped
 
 __getattr__, __dir__ = xp.chapter("nn.", globals())

@@ -11,12 +11,12 @@ import numpy
 
 from . import fft, linalg, namespace
 from .errors import DTypeError
+from .modes import MODES
 from .namespace import public
 from .numpy_functions import FUNCTIONS as COMPOSED
 from .numpy_functions import UFUNCS as COMPOSED_UFUNCS
 from .rules import RULES, Rule
 from .standard import values
-from .tape import MODES
 from .tensor import Tensor, Wrapped
 
 signature_of = cache(inspect.signature)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy
 
 from .errors import ArgumentError, DTypeError
+from .modes import MODES, Scope, modes
 from .rules import RULES
-from .tape import MODES, Cell, Leaf, Node, Scope, modes, reachable
+from .tape import Cell, Leaf, Node, reachable
 from .tensor import Shared, Tensor, Wrapped, array_of, innermost, owned, same, walk_back, wrap
 from .trees import flatten, take
 

@@ -6,8 +6,6 @@ by falling position is therefore a reverse topological order: without recursion,
 """
 
 from collections.abc import Callable, Container, Iterable
-from contextlib import ContextDecorator
-from contextvars import ContextVar
 from itertools import takewhile
 from operator import attrgetter
 from typing import Any
@@ -15,21 +13,12 @@ from typing import Any
 import numpy
 
 from .errors import GraphError, RuleError
+from .modes import MODES, Scope
 from .rules.indexing import Scattered
 from .rules.reductions import sum_to
 from .rules.table import ListPlan, Parts, Plan
 
 # ---------------------------------------------------------------- what a graph is made of
-
-
-class Scope:
-    """A named region of a graph: what was recorded inside one ``with scope(name)``."""
-
-    __slots__ = ("name", "parent")
-
-    def __init__(self, name: str, parent: "Scope | None"):
-        self.name = name
-        self.parent = parent
 
 
 class Backward(Scope):
@@ -80,7 +69,6 @@ class Leaf:
 
     def changed(self, data: Any) -> "Leaf":
         """Return the leaf with other values, for what is recorded from now on."""
-        self.data = None
         return Leaf(data, self.cell, requires_grad=self.requires_grad, traced=self.traced)
 
     @property
@@ -150,106 +138,6 @@ class Node:
         self.name: str | None = None
         self.cell: Cell | None = None
         self.requires_grad = bool(parents)
-
-
-# ---------------------------------------------------------------- what is recorded, and where
-
-
-def seed(generator: Any) -> int:
-    """Draw a seed."""
-    return int(generator.integers(2**63))
-
-
-class Modes:
-    """What holds while an operation runs; read once for each, never changed in place."""
-
-    recording: bool
-    everything: bool  # also what depends on traced leaves without a gradient
-    transforming: bool  # inside a function that a transform calls
-    scope: Scope | None
-    levels: tuple  # of the transforms that look at each operation, the innermost last
-    batches: tuple  # the maps over a batch that are in progress
-    seed: Callable  # draws seeds: the same ones where a function runs again
-    again: bool  # whether it does: what it changes for good has been changed before
-    anomaly: Any  # looks at what each operation and each step back gives
-    watched: bool  # whether everything or anomaly is set: the way to ask for both
-
-    def __init__(self, known: dict):
-        self.__dict__.update(known)
-
-
-# One for each thread and each asynchronous task, so that they do not meet in it.
-MODES: ContextVar[Modes] = ContextVar("tinygraph", default=Modes({  # noqa: B039 (not changed)
-    "recording": True, "everything": False, "transforming": False, "scope": None, "levels": (),
-    "batches": (), "seed": seed, "again": False, "anomaly": None, "watched": False,
-}))  # fmt: skip
-
-
-class modes(ContextDecorator):
-    """Run a block, or a decorated function, under changed modes."""
-
-    def __init__(self, **changes: Any):
-        self.changes = changes
-
-    def _recreate_cm(self) -> "modes":  # for each call of a decorated function
-        return modes(**self.changes)
-
-    def __enter__(self) -> Modes:
-        then = Modes(MODES.get().__dict__)
-        then.__dict__.update(self.changes)
-        then.watched = then.everything or then.anomaly is not None
-        self.token = MODES.set(then)
-        return then
-
-    def __exit__(self, *error: object) -> None:
-        MODES.reset(self.token)
-
-
-def no_grad() -> modes:
-    """Record nothing inside: a context manager and a decorator.
-
-    Examples
-    --------
-    >>> import tinygraph as tg
-    >>> x = tg.tensor(3.0, requires_grad=True)
-    >>> with tg.no_grad():
-    ...     y = x * x
-    >>> y.requires_grad
-    False
-    """
-    return modes(recording=False)
-
-
-def enable_grad() -> modes:
-    """Record again inside a `no_grad`: a context manager and a decorator."""
-    return modes(recording=True)
-
-
-class scope(modes):
-    """Name the region of the graph that is recorded inside; scopes nest.
-
-    A context manager and a decorator.
-
-    Parameters
-    ----------
-    name : str
-
-    Examples
-    --------
-    >>> import tinygraph as tg
-    >>> with tg.scope("Affine1"):
-    ...     y = tg.tensor([1.0], requires_grad=True) * 2
-    """
-
-    def __init__(self, name: str):
-        self.name = str(name)
-
-    def _recreate_cm(self) -> "scope":
-        return scope(self.name)
-
-    def __enter__(self) -> Modes:
-        self.changes = {"scope": Scope(self.name, MODES.get().scope)}
-        return super().__enter__()
 
 
 # ---------------------------------------------------------------- order

@@ -13,15 +13,17 @@ from numpy import generic, ndarray
 
 from .arrays import ForeignError, number_dtype, numbers
 from .errors import DTypeError, GraphError, ShapeError, explain
+from .modes import MODES, modes
 from .rules import Rule
 from .rules.table import Parts
-from .tape import MODES, Backward, Cell, Leaf, Node, describe, leaves, modes, pull_back, reachable
+from .tape import Backward, Cell, Leaf, Node, describe, leaves, pull_back, reachable
 
 SCALARS = frozenset({bool, int, float, complex})
 # What array libraries raise for bad operands.
 MISTAKES = (ValueError, TypeError, IndexError, OverflowError)
 NONE: dict[str, Any] = {}  # the parameters of an operation that has none
 COMMITTING = RLock()  # so that what several threads add to one gradient is all there
+SET_GRAD = Cell.grad.__set__  # with any and map a loop in C, into which no interrupt gets
 new = object.__new__
 ATTACHED: Any = None  # in the place of what other modules put into Tensor
 
@@ -381,9 +383,11 @@ class Tensor:
 
     def _become(self, array: ndarray) -> None:
         """Give a leaf new values, which nobody else may write to."""
-        if self._node is not None:
-            self._node = self._node.changed(array)
-        self._data = array
+        leaf = self._node
+        if leaf is None:
+            self._data = array
+        else:  # in one statement, into which no interrupt gets
+            self._data, self._node, leaf.data = array, leaf.changed(array), None
         self.__class__ = Tensor
 
     def _label(self) -> str:
@@ -543,8 +547,7 @@ class Tensor:
                 gradient = same(one) if isinstance(one, Tensor) else wrap(owned(one, seen))
                 before = sums.get(node.cell, node.cell.grad)
                 sums[node.cell] = gradient if before is None else before + gradient
-            for cell, total in sums.items():
-                cell.grad = total
+            any(map(SET_GRAD, sums, sums.values()))
 
     # ---- its values
 
@@ -619,7 +622,8 @@ class Shared(Tensor):
         if leaf is None:
             self._node = leaf = Leaf(self._data.copy("K"), Cell())
         elif leaf.data.tobytes() != self._data.tobytes():
-            self._node = leaf = leaf.changed(self._data.copy("K"))
+            self._node, leaf.data = leaf.changed(self._data.copy("K")), None
+            leaf = self._node
         return leaf.data, leaf
 
     def _leaf(self) -> Leaf:
@@ -736,13 +740,14 @@ def label(roots: dict, arrived: dict) -> None:
 
 def bare(node: Node) -> tuple:
     """Make what a node kept into Tensors that are constants."""
+    return tuple(map(constants, node.kept))
 
-    def made(one: Any) -> Any:
-        if type(one) is Parts:
-            return Parts(map(made, one))
-        return wrap(as_ndarray(one)) if isinstance(one, ndarray | generic) else one
 
-    return tuple(map(made, node.kept))
+def constants(kept: Any) -> Any:
+    """Make arrays into Tensors that are constants."""
+    if type(kept) is Parts:
+        return Parts(map(constants, kept))
+    return wrap(as_ndarray(kept)) if isinstance(kept, ndarray | generic) else kept
 
 
 def lift(node: Node) -> tuple:

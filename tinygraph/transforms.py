@@ -12,8 +12,9 @@ import numpy
 from .batching import Mapped, batched
 from .errors import ArgumentError, DTypeError, GraphError, ShapeError
 from .forward import dual
+from .modes import MODES, modes
 from .reverse import Call, answer, as_tensor, holds_tensors, stays, zeros
-from .tape import MODES, Cell, Leaf, modes, reachable
+from .tape import Cell, Leaf, reachable
 from .tensor import Tensor, Wrapped, array_of, owned, same, walk_back, wrap
 from .trees import flatten, leaves_like, parts_of, take
 

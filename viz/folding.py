@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from tinygraph.tape import Leaf, Node, Scope
+from tinygraph.modes import Scope
+from tinygraph.tape import Leaf, Node
 
 MAX_NODES = 150  # boxes above which a picture folds by itself
 REPEATS = 3  # what is alike and follows on itself so often becomes one box

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy
 
+from tinygraph.modes import Scope
 from tinygraph.rules.table import Parameter, Rule, Shapes
-from tinygraph.tape import Backward, Cell, Leaf, Node, Scope, operands, reachable
+from tinygraph.tape import Backward, Cell, Leaf, Node, operands, reachable
 from tinygraph.tensor import Tensor
 
 from .folding import Unit, is_array, single, units_of

@@ -21,10 +21,10 @@ from hypothesis.extra import numpy as hnp
 
 from .. import namespace
 from ..errors import GradientError
+from ..modes import scope
 from ..namespace import asarray, tensor
 from ..replay import replay
 from ..rules import RULES, Domain, Parameter, Rule, Shapes
-from ..tape import scope
 from ..tensor import Tensor
 from ..transforms import grad, hvp, jvp, value_and_grad
 from .numerical import derivative, derivatives
