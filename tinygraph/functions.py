@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from .errors import GraphError, RuleError, ShapeError
+from .errors import GraphError, RuleError, ShapeError, operand_text
 from .modes import MODES, Scope, modes
 from .reverse import Call, as_tensor
 from .rules import Kind, Rule, Shapes
@@ -44,6 +44,15 @@ class FunctionPlan:
         return [gradients[i] for i in self.slots]
 
 
+def noted(note: str, f: Callable, *args: Any) -> Any:
+    """Call a function of the user's; what it raises passes unchanged, with a note of where."""
+    try:
+        return f(*args)
+    except Exception as error:
+        error.add_note(note)
+        raise
+
+
 class Function(Rule):
     """A rule made from functions on Tensors.
 
@@ -57,6 +66,7 @@ class Function(Rule):
     """
 
     __slots__ = ("pull", "run_on")
+    ours = False
 
     def __init__(self, name: str, count: int, run_on: Callable, pull: Callable):
         super().__init__(
@@ -282,7 +292,7 @@ class custom_vjp:
 
     def forward(self, args: tuple, checked: bool = False) -> Any:
         """Call fwd; if its residuals are to be differentiated, see that they can be."""
-        out = self.fwd(*args)
+        out = noted(f"{self.__name__}: raised by its fwd.", self.fwd, *args)
         if not isinstance(out, tuple) or len(out) != 2:
             raise RuleError(f"{self.__name__}: fwd returns a pair (out, residuals).")
         if checked and any(
@@ -296,7 +306,9 @@ class custom_vjp:
 
     def backward(self, given: Arguments, tensors: tuple, residuals: Any, g: Any) -> list:
         """Call bwd, and bring its gradients into the order of the floating point leaves."""
-        answer = self.bwd(residuals, g)
+        read = ", ".join(map(operand_text, given.tensors))
+        note = f"{self.__name__}: raised by its bwd, on the way back to {read}."
+        answer = noted(note, self.bwd, residuals, g)
         args = given.join(given.leaves)
         if not isinstance(answer, tuple):
             answer = (answer,)
@@ -384,7 +396,8 @@ def checkpoint(f: Callable) -> Callable:
                 return found
 
             with modes(seed=seed, again=now.again or bool(ran)):
-                return f(*args)
+                when = "again, on the way back" if ran else "for the first time"
+                return noted(f"checkpoint: raised by {name}, run {when}.", f, *args)
 
         first = Segment(name, run, given, given.tensors)
         ran.append(True)

@@ -23,7 +23,8 @@ SCALARS = frozenset({bool, int, float, complex})
 MISTAKES = (ValueError, TypeError, IndexError, OverflowError)
 NONE: dict[str, Any] = {}  # the parameters of an operation that has none
 COMMITTING = RLock()  # so that what several threads add to one gradient is all there
-SET_GRAD = Cell.grad.__set__  # with any and map a loop in C, into which no interrupt gets
+# With any and map a loop in C, into which no interrupt gets.
+SET_GRAD = Cell.grad.__set__  # type: ignore[misc]
 new = object.__new__
 ATTACHED: Any = None  # in the place of what other modules put into Tensor
 
@@ -123,6 +124,8 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
     try:
         y, residual = rule.run(numpy, tuple(values), params)
     except MISTAKES as error:
+        if not rule.ours:
+            raise
         raise explain(rule, operands, params, error) from error
     if rule.outputs:
         y = Parts(map(as_ndarray, y))

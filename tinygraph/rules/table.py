@@ -251,6 +251,7 @@ class Rule:
         "parameters", "parts", "reads", "residual", "shapes", "signature", "symbol", "variadic",
         "view", "vjp",
     )  # fmt: skip
+    ours = True  # whether what it raises is told again, by its operands
 
     def __init__(
         self,
