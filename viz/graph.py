@@ -37,14 +37,15 @@ ROLES = {
 
 @dataclass(eq=False)
 class Region:
-    """A scope that is drawn around what was recorded in it; the outermost has no name."""
+    """A scope that is drawn around what was recorded in it; the outermost has no name.
+
+    It does not know what lies in it: they would keep each other alive, and with them the graph.
+    """
 
     id: str = ""
     name: str = ""
     parent: "Region | None" = None
     depth: int = -1
-    boxes: list["Box"] = field(default_factory=list)
-    regions: list["Region"] = field(default_factory=list)
 
     def inside(self, outer: "Region") -> bool:
         """Whether this is the other region, or lies in it."""
@@ -284,7 +285,6 @@ class Regions:
                 self.single[scope] = f"{outer} / {name}" if outer else name
             else:
                 region = Region(f"scope{len(self.drawn) + 1}", name, parent, parent.depth + 1)
-                parent.regions.append(region)
                 self.drawn.append(region)
                 self.of[scope] = region
 
@@ -547,8 +547,6 @@ def read(
         sentence = arrow_sentence(boxes[root], name, back)
         arrows.append(Arrow(boxes[root], end, 0, back, main, sentence))
         everything.append(end)
-    for box in everything:
-        box.region.boxes.append(box)
 
     caption = caption_of(nodes, len(made), drawn, majority)
     return Picture(

@@ -1,5 +1,7 @@
 """The structure picture: a description becomes a `graphviz.Digraph`."""
 
+from collections import defaultdict
+
 from . import style
 from .engine import Drawing
 from .graph import Picture, Region
@@ -11,6 +13,11 @@ def draw(picture: Picture, *, legend: bool = True) -> Drawing:
     drawing.sentences |= {arrow.id: arrow.sentence for arrow in picture.arrows}
     drawing.sentences |= {one.id: f"scope {one.name}" for one in picture.regions}
 
+    boxes, inner = defaultdict(list), defaultdict(list)
+    for box in picture.boxes:
+        boxes[box.region].append(box)
+    for outer in reversed(picture.regions):
+        inner[outer.parent].append(outer)
     # Scopes may nest to any depth: a stack of what is still to be opened or closed.
     todo: list[Region | None] = [picture.outside]
     while todo:
@@ -22,9 +29,9 @@ def draw(picture: Picture, *, legend: bool = True) -> Drawing:
             drawing.body.append(f"\tsubgraph cluster_{region.id} {{\n")
             drawing.attr("graph", **style.region(region))
             todo.append(None)
-        for box in region.boxes:
+        for box in boxes[region]:
             drawing.node(box.id, **style.node(box))
-        todo.extend(reversed(region.regions))
+        todo.extend(inner[region])
     for arrow in picture.arrows:
         drawing.edge(arrow.tail.id, arrow.head.id, **style.edge(arrow))
     return drawing
