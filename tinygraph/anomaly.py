@@ -137,7 +137,7 @@ def blame(node: Node, slot: int, gradient: Any, pulled: Any, order: list) -> Non
     ):
         advice = "The gradient that arrives there is 0, and the slope infinite: 0 * inf is nan."
         for one in consumers(node, order):
-            if made_by(one) == "where":
+            if one.plan.rule.name == "where":
                 advice += f"\nA where discards these entries: {line_text(line_of(one))}"
                 advice += f"\nInstead {CHOOSE_FIRST}"
                 break
@@ -238,11 +238,6 @@ def line_text(line: Line | None) -> str:
     code, number = line
     source = linecache.getline(code.co_filename, number).strip()
     return f"{code.co_filename}:{number}, in {code.co_name}" + (f": {source}" if source else "")
-
-
-def made_by(node: Any) -> str:
-    """Return the name of what made a node."""
-    return node.plan.rule.name if node.plan is not None else ""
 
 
 def name_of(x: Any, rule: Rule, i: int) -> str:

@@ -305,7 +305,7 @@ def pull_back(
             before = arriving(parent)
             if one.shape != parent.shape or one.dtype is not parent.dtype:
                 if type(one) is Scattered:
-                    if parent in owned and one.fits(parent):
+                    if parent in owned and one.values.dtype == parent.dtype:
                         one.add_into(before)
                         continue
                     if before is None:

@@ -201,11 +201,9 @@ class Writer(ast.NodeTransformer):
         given = dict(zip(names, call.args, strict=False))
         given |= {one.arg: one.value for one in call.keywords}
         tree = definition(helper)
-        if (
-            tree is None
-            or len(given) < len(names)
-            or (isinstance(tree.body, list) and any(isinstance(one, ast.Try) for one in tree.body))
-        ):
+        if tree is None or len(given) < len(names):
+            return None
+        if any(isinstance(one, ast.Try) for one in ast.walk(tree)):
             return None
         scope = self.scope and helper.__globals__ | {
             name: self.value(given[name]) for name in given

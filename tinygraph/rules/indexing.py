@@ -21,17 +21,12 @@ class Scattered:
 
     __slots__ = ("index", "shape", "values", "xp")
     dtype = None  # no array's, so that a walk sees that it is none
-    __array_ufunc__ = None  # so that an array asks this class how to add the two
 
     def __init__(self, xp, values, index, shape):
         self.xp = xp
         self.values = values
         self.index = index
         self.shape = shape
-
-    def fits(self, total):
-        """Whether the values can be added to an array as they are."""
-        return self.values.dtype == total.dtype
 
     def add_into(self, total):
         """Add to an array in place, and return it."""
@@ -48,12 +43,6 @@ class Scattered:
             return self.add_into(total)
         total[self.index] = self.values
         return total
-
-    def __add__(self, other):
-        return other + self.dense() if isinstance(other, Scattered) else other + self
-
-    def __radd__(self, other):
-        return self.add_into(self.xp.array(other))  # which may be a NumPy scalar
 
 
 def scattered(xp, values, index, shape):
@@ -89,9 +78,10 @@ def chosen(xp, g, b_shape, index):
         order = xp.reshape(xp.arange(selected.size), selected.shape)
         last = setitem(xp, xp.zeros(g.shape, dtype=order.dtype), order, index)[index]
         selected = xp.where(last == order, selected, 0.0)
-    more = max(0, len(b_shape) - len(selected.shape))  # leading axes of length 1, which NumPy drops
-    found = sum_to(xp, selected, b_shape[more:])
-    return xp.reshape(found, b_shape) if more else found
+    more = len(b_shape) - len(selected.shape)
+    if more > 0:  # leading axes of length 1, which NumPy drops
+        return xp.reshape(sum_to(xp, selected, b_shape[more:]), b_shape)
+    return sum_to(xp, selected, b_shape)
 
 
 rule(
