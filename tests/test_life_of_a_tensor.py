@@ -19,6 +19,7 @@ from tinygraph.viz import to_dot
 
 SHAPE = (2, 3)
 MOST = 6  # Tensors alive at a time
+LARGE = 4.0  # what is larger is not combined any more, so that nothing overflows
 INDICES = (0, 1, slice(0, 1), (slice(None), 1), (slice(None), slice(None, None, -1)))
 
 which = st.integers(0, MOST - 1)  # counted from the youngest
@@ -179,6 +180,8 @@ class Lives(RuleBasedStateMachine):
     def combine(self, number, other, sign, write):
         a, b = self.pick(number), self.pick(other)
         x, y = a.value, b.value
+        if max(abs(x).max(), abs(y).max()) > LARGE:
+            return
         operator = {"+": lambda p, q: p + q, "-": lambda p, q: p - q, "*": lambda p, q: p * q}[sign]
         try:
             value = operator(x, y)
@@ -234,7 +237,7 @@ class Lives(RuleBasedStateMachine):
     @rule(number=which)
     def select_by_an_array_that_is_used_again(self, number):
         life = self.pick(number)
-        if life.value.shape[0] == 1:
+        if life.value.ndim == 0 or life.value.shape[0] == 1:
             return
         index = np.array([1, 0, 1])
         with self.mode():
@@ -272,6 +275,8 @@ class Lives(RuleBasedStateMachine):
         if constant:
             by = Life(numbers(other, x.shape), numbers(other, x.shape), None)
         y = by.value
+        if max(abs(x).max(), abs(y).max()) > LARGE:
+            return
         try:
             value = {"+": np.add, "-": np.subtract, "*": np.multiply}[sign](x, y)
         except ValueError:
