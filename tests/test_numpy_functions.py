@@ -398,3 +398,16 @@ def test_nothing_drops_the_graph_without_a_word(name):
             if smooth and 1e-9 < np.max(np.abs(one - other), initial=0.0) < 1e-3:
                 assert part.requires_grad, make(here)
     assert answered == (name not in REFUSED) or name in {*CALLS, *CHANGES}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"mode": "reflect", "reflect_type": "odd"}, "reflect_type 'odd'"),
+        ({"constant_values": ((1.0, 2.0),)}, "one number as constant_values"),
+    ],
+)
+def test_padding_that_computes_is_refused(options, said):
+    x = tg.tensor([1.0, 2.0, 4.0], requires_grad=True)
+    with pytest.raises(tg.ArgumentError, match=said):
+        np.pad(x, 1, **options)

@@ -535,7 +535,11 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> T
             f"numpy.pad of a Tensor: mode {mode!r} computes; 'constant', 'edge', 'reflect', "
             "'symmetric' and 'wrap' move entries."
         )
+    if options.get("reflect_type", "even") != "even":
+        raise ArgumentError("numpy.pad of a Tensor: reflect_type 'odd' computes; 'even' moves.")
     x, fill = xp.asarray(array), options.pop("constant_values", 0.0)
+    if numpy.size(fill) != 1:
+        raise ArgumentError("numpy.pad of a Tensor takes one number as constant_values.")
     places = numpy.arange(1, x.size + 1).reshape(x.shape)
     places = numpy.pad(places, pad_width, mode, **options)  # type: ignore[call-overload]
     first = xp.asarray(fill).astype(x.dtype).reshape(1)
