@@ -466,3 +466,9 @@ def test_arguments_that_are_written_to_later():
     assert LINALG.pinv(np.diag([1.0, 0.1]), rtol=tg.tensor(0.5)).tolist() == [[1, 0], [0, 0]]
     with pytest.raises(tg.ShapeError, match="tensordot"):
         tg.tensordot(real(2, 3), real(2, 3), axes=1)
+
+
+def test_a_cutoff_may_be_a_recorded_tensor():
+    a = np.diag([1.0, 0.1])
+    rtol = tg.tensor(0.25, requires_grad=True) * 2.0
+    assert tg.linalg.pinv(tg.asarray(a), rtol=rtol).tolist() == [[1.0, 0.0], [0.0, 0.0]]

@@ -34,15 +34,7 @@ ATTACHED: Any = None  # in the place of what other modules put into Tensor
 
 def array_of(x: Any, copy: bool = False) -> ndarray:
     """Read numbers, lists, arrays and Tensors as an ndarray of numbers."""
-    if isinstance(x, Tensor):
-        record = x.requires_grad and x._node.plan is not None and MODES.get().recording
-        if copy and (isinstance(x, Wrapped) or record):
-            raise GraphError(
-                f"tensor: {x._label()} would lose its gradient here. Use .copy() to keep "
-                "it, .detach() to leave it behind."
-            )
-        x = x._data
-    return numbers(x, copy)
+    return numbers(x._data if isinstance(x, Tensor) else x, copy)
 
 
 def read(rule: Rule, x: Any, recording: bool) -> tuple[Any, Any]:
@@ -338,6 +330,13 @@ class Tensor:
         requires_grad: bool = False,
         name: str | None = None,
     ):
+        if isinstance(data, Tensor):
+            record = data.requires_grad and data._node.plan is not None and MODES.get().recording
+            if record or isinstance(data, Wrapped):
+                raise GraphError(
+                    f"tensor: {data._label()} would lose its gradient here. Use .copy() to keep "
+                    "it, .detach() to leave it behind."
+                )
         array = array_of(data, copy=True)
         if dtype is not None:
             array = array.astype(number_dtype(dtype), copy=False)
@@ -374,7 +373,7 @@ class Tensor:
                 f"data: {describe(self._node)} is a result, whose values its operands determine. "
                 "Set the data of a leaf, or use .detach() first."
             )
-        array = array_of(values.detach() if isinstance(values, Tensor) else values, copy=True)
+        array = array_of(values, copy=True)
         if array.shape != self.shape:
             raise ShapeError(f"data: {self._label()} has shape {self.shape}, not {array.shape}.")
         if array.dtype != self.dtype:
