@@ -1,5 +1,10 @@
 """A Tensor as something else: explicitly always, silently only where no gradient is lost."""
 
+import dis
+import math
+import sys
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 import numpy
@@ -9,14 +14,40 @@ from .modes import MODES
 from .tape import describe
 from .tensor import Tensor, Wrapped
 
+# Who computes with the number, or puts it into an array: what comes of that has no gradient.
+TAKERS = {*vars(math), "array[i] = t", "fill", "fromiter"}
+# What these say of a number never has one.
+TAKERS -= {"ceil", "floor", "isclose", "isfinite", "isinf", "isnan", "trunc"}
+
+
+@lru_cache(1_000)
+def taker(code: CodeType, place: int) -> str | None:
+    """Return the name of the function that an instruction calls; "array[i] = t" of that one."""
+    names: dict[Any, str] = {}  # what was loaded last for an expression that begins here
+    for step in dis.get_instructions(code):
+        line, _, column, _ = step.positions or (None,) * 4
+        if step.offset == place:
+            return "array[i] = t" if step.opname == "STORE_SUBSCR" else names.get((line, column))
+        if isinstance(step.argval, str) and column is not None:
+            names[line, column] = step.argval
+    return None
+
 
 def number(x: Tensor, convert: str) -> Any:
-    """Return the only entry, unless a transform waits for its gradient."""
+    """Return the only entry, unless a gradient of it is waited for."""
     if isinstance(x, Wrapped) or (x.requires_grad and MODES.get().transforming):
         raise GraphError(
             f"{convert}: a number would leave the function that is being differentiated "
             "without its gradient. Keep the Tensor, or say so with .item() or .detach()."
         )
+    user = sys._getframe(1).f_back  # nothing but the conversion is between
+    if x.requires_grad and MODES.get().recording and user is not None:
+        name = taker(user.f_code, user.f_lasti)
+        if name in TAKERS:
+            raise GraphError(
+                f"{name}: a number has no gradient, and {x._label()} would lose its own here. "
+                "Say so with .item(), or use tinygraph's functions, and tg.stack for an array."
+            )
     return x.item()
 
 
