@@ -359,6 +359,12 @@ REFUSED = {
         lambda: tg.tensor([1], dtype="uint8") + 300, tg.ArgumentError, "add: .*300 out of bounds"),
     "an int beyond all floats": (
         lambda: leaf(V) * 10**400, tg.ArgumentError, "multiply: int too large"),
+    "einsum: no such letter": (lambda: np.einsum("ij->k", ROWS), tg.ArgumentError, "'ij->k': .* k"),
+    "einsum: a letter twice": (lambda: np.einsum("ij->ii", ROWS), tg.ArgumentError, "more than"),
+    "einsum: an array too few": (lambda: np.einsum("ij,jk", ROWS), tg.ArgumentError, "number of"),
+    "einsum: an axis too many": (lambda: np.einsum("ijk", ROWS), tg.ArgumentError, "operand 0"),
+    "einsum: no square": (lambda: np.einsum("ii", ROWS[:2]), tg.ArgumentError, "label 'i'"),
+    "einsum: axes lost": (lambda: np.einsum("...i->i", ROWS), tg.ArgumentError, r"has no '\.\.\.'"),
     "integers to a negative power": (
         lambda: tg.tensor([2]) ** -1, tg.ArgumentError, "pow.*negative integer powers"),
 }  # fmt: skip

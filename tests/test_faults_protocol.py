@@ -220,7 +220,8 @@ REFUSED = {
     "a number as gradient": (lambda: of_rule(lambda r, g: 2.0), tg.RuleError, r"shape \(\)"),
     "text as gradient": (lambda: of_rule(lambda r, g: "s"), tg.DTypeError, "str"),
     "objects as gradient": (
-        lambda: of_rule(lambda r, g: np.array([1, None, 2])), tg.DTypeError, "object"),
+        lambda: of_rule(lambda r, g: np.array([1, None, 2])), tg.RuleError, "bwd.*object"),
+    "text as gradient": (lambda: of_rule(lambda r, g: "12"), tg.RuleError, "mine: bwd.*str is no"),
     "an error of the user's": (lambda: of_rule(lambda r, g: 1 / 0), ZeroDivisionError, "division"),
     "fwd without residuals": (
         lambda: square_without_residuals()(x()), tg.RuleError, "fwd returns a pair"),

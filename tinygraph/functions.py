@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from .errors import GraphError, RuleError, ShapeError, operand_text
+from .errors import DTypeError, GraphError, RuleError, ShapeError, operand_text
 from .modes import MODES, Scope, modes
 from .reverse import Call, as_tensor
 from .rules import Kind, Rule, Shapes
@@ -331,7 +331,10 @@ class custom_vjp:
                 ) from None
         gradients = []
         for i, tensor in zip(given.places, tensors, strict=True):
-            one = None if leaves[i] is None else as_tensor(leaves[i])
+            try:
+                one = None if leaves[i] is None else as_tensor(leaves[i])
+            except DTypeError as error:
+                raise RuleError(f"{self.__name__}: bwd returned no gradient: {error}") from None
             if one is not None and one.shape != tensor.shape:
                 raise RuleError(
                     f"{self.__name__}: bwd returned a gradient of shape {one.shape} for an "

@@ -128,12 +128,19 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
     text, *arrays = operands
     given, arrow, out = text.replace(" ", "").partition("->")
     tensors = [xp.asarray(one) for one in arrays]
+    try:  # without numbers, for what NumPy says of the subscripts
+        shapes = [numpy.broadcast_to(0.0, one.shape) for one in tensors]
+        numpy.einsum_path(text, *shapes, optimize=False)
+    except ValueError as error:
+        raise ArgumentError(f"numpy.einsum: {text!r}: {error}") from None
     labels, wide = [], ""
     spare = [one for one in ascii_letters if one not in text]
     for one, tensor in zip(given.split(","), tensors, strict=True):
         hidden = "".join(spare[: tensor.ndim - len(one.replace("...", ""))][::-1])
         wide = max(wide, hidden, key=len)
         labels.append(one.replace("...", hidden))
+    if wide and arrow and "..." not in out:
+        raise ArgumentError(f"numpy.einsum: {text!r}: the output has no '...' for axes of operands.")
     if arrow:
         out = out.replace("...", wide)
     else:

@@ -508,7 +508,8 @@ class Tensor:
         if root is None or not root.requires_grad:
             raise GraphError(
                 f"backward: {self._label()} was not recorded: none of its operands requires a "
-                "gradient, or it was computed under no_grad."
+                "gradient, or it was computed under no_grad, which a generator that waits inside "
+                "one leaves on."
             )
         seed = self._seed(grad)
         order = reachable((root,))
