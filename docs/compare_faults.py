@@ -1,6 +1,6 @@
 """Make the same mistakes with tinygraph and its peers: ``python docs/compare_faults.py``.
 
-It prints the table of docs/promises.md. Each mistake is made in a process of its own with each
+It prints the two tables of docs/promises.md. Each mistake is made in a process of its own with each
 library that is installed; ``pip install "tinygraph-autograd[peers]"`` installs the others.
 ``--only AREA`` and ``--case WORDS`` select; with ``--case`` it prints what each library said, too.
 It needs a system that can fork.
@@ -12,6 +12,7 @@ What is found by running:
 
 - right: the number is what it should be, the mistake is harmless
 - error: an exception where the mistake is made, that says what is wrong
+- error, later: an exception where the mistake does harm, that says what it was
 - late error: an exception, but later, where the cause has to be guessed
 - unclear error: an exception at the right place, that does not say what is wrong
 - only a warning: a wrong number, and a warning
@@ -40,9 +41,11 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -133,6 +136,9 @@ class Tinygraph(Engine):
         self.raw = lambda value: value.numpy()
         self.store = lambda array: self.save(FILE, {"w": tg.tensor(array)})
         self.restore = lambda: self.load(FILE)["w"]
+        self.concatenate, self.inv, self.eigh = tg.concat, tg.linalg.inv, tg.linalg.eigh
+        self.det, self.cumprod = tg.linalg.det, lambda x, axis: tg.cumulative_prod(x, axis=axis)
+        self.check = lambda f, array: tg.testing.check_grads(f, (array,))
 
     def leaf(self, array):
         """Share the array."""
@@ -143,6 +149,29 @@ class Tinygraph(Engine):
     def step(self, recorded):
         """Subtract."""
         recorded.leaves[0] -= 0.5
+
+    def freeze(self, leaf):
+        """Say that no gradient is wanted any more."""
+        leaf.requires_grad = False
+
+    def draw(self, name="x", length=1, timeout=None):
+        """Draw a graph of a leaf of some name."""
+        from tinygraph.viz import render
+
+        leaf = self.tensor(X, requires_grad=True, name=name)
+        render(deep(self, leaf, length), "x.svg", timeout=timeout or LIMIT)
+        return Path("x.svg").read_bytes()
+
+    def model(self, change):
+        """Load a file that was changed into a model; return the model's arrays, before and now."""
+        from tinygraph.models import TwoLayerNet
+
+        model, other = (TwoLayerNet(2, 2, 2, rng=seed) for seed in (0, 1))
+        arrays = lambda: [one.numpy() for one in model.params.values()]
+        changed = dict(other.params)
+        change(changed, "b2")
+        self.save(FILE, changed)
+        return arrays(), lambda: model.load(FILE), arrays
 
     def custom(self, forward, backward, keep=lambda x: x):
         """Define an operation."""
@@ -172,6 +201,26 @@ class PyTorch(Engine):
         self.store = lambda array: torch.save({"w": self.constant(array)}, FILE)
         self.restore = lambda: torch.load(FILE)["w"]
         self.poison = lambda thing: torch.save({"w": thing}, FILE)
+        self.inv, self.eigh, self.det = torch.linalg.inv, torch.linalg.eigh, torch.linalg.det
+        self.check = lambda f, array: torch.autograd.gradcheck(f, self.leaf(array))
+        self.freeze = lambda leaf: leaf.requires_grad_(False)
+
+    def draw(self, name="x", length=1, timeout=None):
+        """Draw a graph of a leaf of some name, with torchviz."""
+        from torchviz import make_dot
+
+        leaf = self.leaf(X.copy())
+        return make_dot(deep(self, leaf, length), params={name: leaf}).pipe("svg")
+
+    def model(self, change):
+        """Load a file that was changed into a model; return the model's arrays, before and now."""
+        linear = self.nn.Linear
+        model, other = (self.nn.Sequential(linear(2, 2), linear(2, 2)) for _ in range(2))
+        arrays = lambda: [self.raw(one).copy() for one in model.parameters()]
+        state = other.state_dict()
+        change(state, "1.bias")
+        self.save(state, FILE)
+        return arrays(), lambda: model.load_state_dict(self.load(FILE)), arrays
 
     def step(self, recorded):
         """Subtract, as torch.optim does."""
@@ -218,7 +267,7 @@ class Autograd(Engine):
     distribution = "autograd"
 
     def __init__(self):
-        import autograd
+        import autograd.test_util
         from autograd import extend, numpy
 
         self.xp, self.extend, self.make_vjp = numpy, extend, autograd.make_vjp
@@ -227,6 +276,9 @@ class Autograd(Engine):
         self.norm, self.raw = numpy.linalg.norm, autograd.tracer.getval
         self.softplus = lambda x: numpy.logaddexp(0.0, x)
         self.array = lambda value: value
+        self.inv, self.eigh, self.det = numpy.linalg.inv, numpy.linalg.eigh, numpy.linalg.det
+        check = autograd.test_util.check_grads
+        self.check = lambda f, array: check(f, modes=["rev"], order=1)(array)
         with contextlib.suppress(ImportError):  # which need SciPy
             from autograd.scipy.special import expit, logsumexp
 
@@ -294,6 +346,7 @@ class Case(NamedTuple):
     run: Callable[[Engine], Any]
     right: Any  # an array, a test of what is returned, or None if only an error is right
     says: str  # what the message of an error must match to be of use
+    later: str  # and one that comes later, to name the cause
 
 
 CASES: list[Case] = []
@@ -316,9 +369,11 @@ def mistaken(f: Callable) -> Any:
         return f()
 
 
-def case(area: str, title: str, right: Any = None, says: str = "...") -> Callable:
+def case(
+    area: str, title: str, right: Any = None, says: str = "...", later: str = "(?!)"
+) -> Callable:
     """Add a case: a function of a library, that marks the mistake itself."""
-    return lambda run: CASES.append(Case(area, title, run, right, says))
+    return lambda run: CASES.append(Case(area, title, run, right, says, later))
 
 
 def given(area: str, title: str, x: Any, f: Callable, right: Any = None, says: str = "...") -> None:
@@ -332,8 +387,9 @@ def given(area: str, title: str, x: Any, f: Callable, right: Any = None, says: s
 
 
 def between(
-    area: str, title: str, f: Callable, arrays: Any, do: Callable, right: Any, says: str = "..."
-) -> None:
+    area: str, title: str, f: Callable, arrays: Any, do: Callable, right: Any, says: str = "...",
+    later: str = "(?!)",
+) -> None:  # fmt: skip
     """Add a case: something is done between forward and backward, or instead of backward.
 
     The first array is a leaf, the others are constants; each is a slice of its base.
@@ -346,7 +402,7 @@ def between(
             answer = do(e, r, x, *others)
         return r.backward() if answer is None else answer
 
-    case(area, title, right, says)(run)
+    case(area, title, right, says, later)(run)
 
 
 def values(e: Engine, result: Any) -> np.ndarray:
@@ -411,9 +467,88 @@ between(AREA, "write to the result of exp", lambda e, t: e.exp(t), [X],
 between(AREA, "write to `.data` of a leaf", cubes, [X],
         lambda e, r, x: r.leaves[0].data.__setitem__(0, 9.0), CUBES)
 between(AREA, "a step of an optimizer before backward", cubes, [X],
-        lambda e, r, x: e.step(r), CUBES)
+        lambda e, r, x: e.step(r), CUBES, later="in-?place")
 between(AREA, "after backward the array can be written to", cubes, [X],
         lambda e, r, x: (r.backward(), x.fill(1), x)[2], [1, 1, 1])
+
+for title, f, right in (
+    ("an array that a leaf is divided by", lambda e, t, w: e.sum(t / w), 1 / Y),
+    ("an array of exponents", lambda e, t, w: e.sum(t ** w), Y * X ** (Y - 1)),
+    ("an array in minimum(t, array)", lambda e, t, w: e.sum(e.minimum(t, w - 2.5)), [0, 0, 1]),
+    ("an array in einsum", lambda e, t, w: e.einsum("i,i->", t, w), Y),
+    ("an array that was reversed before", lambda e, t, w: e.sum(t * w[[2, 1, 0]]), Y[::-1]),
+):
+    between(AREA, f"write to {title}", f, [X, Y], fill, right)
+between(AREA, "write to a matrix whose transpose was used", lambda e, t, w: e.sum(w.T @ t),
+        [X, SQUARE], fill, SQUARE.sum(1))
+between(AREA, "write to the result of tanh", lambda e, t: e.tanh(t), [X],
+        lambda e, r, x: e.array(r.value).fill(1) or r.backward(ones(e, 3)), 1 - np.tanh(X) ** 2)
+
+@case(AREA, "change a list of indices", [4, 0, 6])
+def _(e):
+    places = list(LABELS)
+    r = e.record(lambda t: e.sum(t[places] ** 2), X)
+    with mistake():
+        places[0] = 1
+    return r.backward()
+
+@case(AREA, "write to the bytes that an array was made from", Y)
+def _(e):
+    memory = bytearray(Y.tobytes())
+    r = e.record(lambda t: e.sum(t * e.constant(np.frombuffer(memory))), X)
+    with mistake():
+        memory[:] = bytes(24)
+    return r.backward()
+
+@case(AREA, "write to the file behind a memmap", Y)
+def _(e):
+    Path("y").write_bytes(Y.tobytes())
+    file = np.memmap("y", mode="r+")
+    r = e.record(lambda t: e.sum(t * e.constant(file.view(float))), X)
+    with mistake(), Path("y").open("r+b") as other:
+        other.write(bytes(24))
+    return r.backward()
+
+@case(AREA, "write to the gradient of a in a + b, read that of b", [1, 1, 1])
+def _(e):
+    one, other = e.record(lambda a, b: e.sum(a + b), X, Y).backward()
+    one *= 0
+    return other
+
+@case(AREA, "set a gradient to zero in place, go backward again", CUBES)
+def _(e):
+    r = e.record(lambda t: squares(e, t), X)
+    r.backward()
+    leaf = r.leaves[0]
+    leaf.grad[...] = 0.0
+    cubes(e, leaf).backward()
+    return leaf.grad
+
+@case(AREA, "swap the values of two leaves before backward", [Y, X])
+def _(e):
+    r = e.record(lambda a, b: e.sum(a * b), X.copy(), Y.copy())
+    one, other = r.leaves
+    with mistake():
+        one.data, other.data = other.data, one.data
+    return r.backward()
+
+@case(AREA, "after a failing backward the array can be written to", [1, 1, 1])
+def _(e):
+    x = X.copy()
+    r = e.record(lambda t: e.sum(e.custom(lambda x: x * 1.0, lambda g, _: 1 // 0)(t)), x)
+    with contextlib.suppress(ZeroDivisionError):
+        r.backward()
+    with mistake():
+        x.fill(1)
+    return x
+
+@case(AREA, "after a result was dropped the array can be written to", [1, 1, 1])
+def _(e):
+    x = X.copy()
+    e.record(lambda t: cubes(e, t), x)
+    with mistake():
+        x.fill(1)
+    return x
 
 @case(AREA, "write through a view that was made before", CUBES)
 def _(e):
@@ -521,6 +656,76 @@ between(AREA, "a seed of float64, for float32: the dtype of the gradient", lambd
         "float")
 between(AREA, "backward of what depends on no leaf", lambda e, t: e.sum(ones(e, 3) * 2.0), [X],
         lambda e, r, x: r.backward(), [0, 0, 0], "require|independent|depend")
+between(AREA, "a seed of integers", lambda e, t: t * 2.0, [X],
+        lambda e, r, x: r.backward(e.constant(np.arange(3))), [0, 2, 4], "dtype|int|float|Long")
+
+@case(AREA, "backward inside `no_grad`", CUBES)
+def _(e):
+    r = e.record(lambda t: cubes(e, t), X)
+    with e.no_grad():
+        return r.backward()
+
+@case(AREA, "record inside `no_grad`, backward", None, "no_grad|require")
+def _(e):
+    leaf = e.record(lambda t: t * 1.0, X).leaves[0]
+    with e.no_grad():
+        y = cubes(e, leaf)
+    with mistake():
+        y.backward()
+    return leaf.grad
+
+@case(AREA, "backward of two results with a part in common",
+      one_of(np.exp(X) + 2 * np.exp(2 * X), 2 * np.exp(2 * X)),
+      "twice|second|before|freed|cleared")
+def _(e):
+    part = []
+    r = e.record(lambda t: part.append(e.exp(t)) or e.sum(part[0]), X)
+    leaf, other = r.leaves[0], squares(e, part[0])
+    r.backward()
+    with mistake():
+        other.backward()
+    return leaf.grad
+
+@case(AREA, "an intermediate of one gradient, kept for the next", one_of(X, 2 * X),
+      later="second time")
+def _(e):
+    kept = []
+    f = lambda t: kept.append(t * 1.0) or e.sum(kept[0] * t)
+    return [e.grad(f, X), e.grad(f, X)][1]
+
+@case(AREA, "no gradient wanted any more, between forward and backward",
+      lambda found: found.dtype == object or equal(found, CUBES))
+def _(e):
+    r = e.record(lambda t: cubes(e, t), X)
+    with mistake():
+        e.freeze(r.leaves[0])
+    return r.backward()
+
+@case(AREA, "assign a gradient of another shape", None, "shape|size|setter")
+def _(e):
+    leaf = e.record(lambda t: cubes(e, t), X).leaves[0]
+    with mistake():
+        leaf.grad = ones(e, 2)
+    return leaf.grad
+
+given(AREA, "`if t:` with three numbers", X, lambda e, t: e.sum(t if t else -t), None,
+      "truth|bool|ambiguous")
+given(AREA, "`for row in t`", SQUARE, lambda e, t: sum(e.sum(row * row) for row in t), 2 * SQUARE)
+given(AREA, "Python's `sum(t)`", X, lambda e, t: sum(t * t), 2 * X)
+given(AREA, "Tensors in an array of objects", X,
+      lambda e, t: np.array([one * one for one in t], object).sum(), 2 * X,
+      "gradient|numpy|object")
+
+def _fill_all(e, t):
+    filled = np.zeros(3)
+    filled.fill(t[0])
+    return e.sum(e.constant(filled) * t)
+
+between(AREA, "`array.fill(t[0])`, `backward()`", lambda e, t: mistaken(lambda: _fill_all(e, t)),
+        [X], lambda *_: None, [7, 1, 1], "gradient")
+between(AREA, "`np.fromiter(t, float)`, `backward()`",
+        lambda e, t: mistaken(lambda: e.sum(t * e.constant(np.fromiter(t, float)))), [X],
+        lambda *_: None, 2 * X, "gradient")
 for title, convert in {
     "np.asarray(t)": np.asarray, "np.array([t, t])": lambda t: np.array([t, t])[0],
     "np.mean([t, t], axis=0)": lambda t: np.mean([t, t], axis=0),
@@ -534,7 +739,7 @@ between(AREA, "`math.exp(t)` in the middle, `backward()`",
         lambda e, t: mistaken(lambda: e.sum(t * math.exp(t[0]))), [floats(2)],
         lambda *_: None, [3 * np.exp(2)], "number|float|scalar")
 for title, remake in {
-    "deep copy": copy.deepcopy, "pickle": lambda y: pickle.loads(pickle.dumps(y))
+    "deep copy": copy.deepcopy, "copy": copy.copy, "pickle": lambda y: pickle.loads(pickle.dumps(y))
 }.items():
     between(AREA, f"backward of a {title} of a result", cubes, [X],
             lambda e, r, x, remake=remake:
@@ -545,10 +750,29 @@ for title, wrong in {
     "a custom gradient of shape () for (3,)": lambda g: g.sum(),
     "a complex custom gradient for real numbers": lambda g: g * 1j,
     "one custom gradient too many": lambda g: (g, g),
+    "a custom gradient that is a text": lambda g: "12",
+    "a custom gradient that is a list": lambda g: [1.0, 2.0, 3.0],
 }.items():
     given(AREA, title, X,
           lambda e, t, wrong=wrong: e.sum(e.custom(lambda x: 1.0 * x, lambda g, _: wrong(g))(t)),
-          None, "shape|size|broadcast|gradient|complex")
+          None, "shape|size|broadcast|gradient|complex|got (str|list)")
+
+def _double(g, _):
+    g *= 2.0
+    return g
+
+given(AREA, "a custom rule that changes its upstream gradient in place", X,
+      lambda e, t: e.sum(e.custom(lambda x: 1.0 * x, _double)(t) + t), [3, 3, 3])
+given(AREA, "a custom function that returns its argument", X,
+      lambda e, t: e.sum(e.custom(lambda x: x, lambda g, _: 5.0 * g)(t) * t), 6 * X)
+
+@case(AREA, "a pickle of a leaf", 2 * X)
+def _(e):
+    leaf = e.record(lambda t: t * 1.0, X).leaves[0]
+    with mistake():
+        leaf = pickle.loads(pickle.dumps(leaf))
+    squares(e, leaf).backward()
+    return leaf.grad
 
 @case(AREA, "an argument that is not used", lambda found: found in (None, 0.0))
 def _(e):
@@ -608,6 +832,44 @@ for title, x, f, *right_and_says in (
     ("einsum 'ii->i'", SQUARE, lambda e, t: e.sum(e.einsum("ii->i", t) ** 2), 2 * np.eye(3)),
     ("`t[[0, 0, 2]]`", X, lambda e, t: e.sum(t[e.constant(np.array(LABELS))] ** 2), [4, 0, 6]),
     ("max of an empty array", np.ones(0), summed("max"), None, "empty|zero-size|numel"),
+    ("a Python number", 2.0, lambda e, t: t * t, 4),
+    ("booleans", MASK, squares, None, "float|bool|dtype|w.r.t. type"),
+    ("text", np.array(["1", "2"]), squares, None, "str|dtype|U1"),
+    ("dates", np.array(["2020-01-01"], "M8[D]"), squares, None, "date|dtype|M8"),
+    ("an array with fields", np.array([(1.0, 2.0)], "f8,f8"), squares, None, "dtype|struct|void"),
+    ("long doubles", X.astype(np.longdouble), squares, 2 * X, "longdouble|dtype|float128"),
+    ("an array in Fortran's order", np.asfortranarray(SQUARE), squares, 2 * SQUARE),
+    ("numbers that are not aligned", np.frombuffer(b"." + X.tobytes(), offset=1), squares, 2 * X),
+    ("windows that share memory", np.lib.stride_tricks.sliding_window_view(X, 2), squares,
+     [[2, 4], [4, 6]]),
+    ("labels as text", SQUARE, labelled(["0", "1", "2"]), None, LABEL + "|str|dtype|y_true"),
+    ("labels as booleans", SQUARE, labelled([True, False, True]), None, LABEL + "|bool|dtype"),
+    ("an axis twice", SQUARE, summed("sum", axis=(0, 0)), None, "twice|duplicate|multiple|repeat"),
+    ("reshape to another size", SQUARE, lambda e, t: e.sum(e.reshape(t, (2, 2))), None,
+     "shape|size"),
+    ("an index out of range", X, lambda e, t: t[5], None, "range|bounds"),
+    ("an index that is a float", X, lambda e, t: t[1.0], None, "integer|index|indices"),
+    ("a mask of another length", X, lambda e, t: e.sum(t[e.constant(MASK[:2])]), None,
+     "mask|shape|size|dimension|index"),
+    ("arrays that cannot be joined", X,
+     lambda e, t: e.sum(e.concatenate([t, ones(e, 2, 2)])), None, "dimension|shape|axis|axes"),
+    ("einsum with a letter that is nowhere", SQUARE, lambda e, t: e.sum(e.einsum("ij->k", t)),
+     None, "k|subscript|output"),
+    ("a negative number ** array", floats(-2, -1),
+     lambda e, t: e.sum(t ** e.constant(floats(3, 2))), [12, -2]),
+    ("cumprod with a zero", floats(2, 0, 3), lambda e, t: e.sum(e.cumprod(t, 0)), [1, 8, 0]),
+    ("tanh at ±1e4", ENDS, summed("tanh"), [0, 0, 1]),
+    ("sinc at 0", floats(0, 1), summed("sinc"), [0, -1]),
+    ("hypot at 0", floats(0), lambda e, t: e.sum(e.hypot(t, 2.0 * t)), lambda found:
+     np.isfinite(found).all()),
+    ("inv of a singular matrix", np.ones((2, 2)), lambda e, t: e.sum(e.inv(t)), None, "singular"),
+    ("det of a singular matrix", np.array([[1.0, 2], [2, 4]]), lambda e, t: e.det(t),
+     [[4, -2], [-2, 1]], "singular"),
+    ("eigenvalues that are equal", np.eye(2), lambda e, t: e.sum(e.eigh(t)[0]), np.eye(2)),
+    ("eigenvectors of equal eigenvalues", np.eye(2), lambda e, t: e.sum(e.eigh(t)[1][0]), None,
+     "equal|repeated|degenerate|eigenvalue"),
+    ("one entry on the diagonal of such eigenvectors", np.eye(2),
+     lambda e, t: e.eigh(t)[1][0, 0], None, "equal|repeated|degenerate|eigenvalue"),
 ):
     given(AREA, title, x, f, *right_and_says)
 
@@ -625,6 +887,10 @@ for title, x, f, says in (
     ("backward only, behind `where`: log(0)", floats(0, 1),
      lambda e, t: e.sum(e.where(t > 0, e.log(t), 0.0 * t)), "log|where"),
     ("backward only: sqrt(0)", floats(0, 1), summed("sqrt"), "sqrt"),
+    ("forward: exp(1000)", floats(1000), summed("exp"), "exp"),
+    ("forward: 0 / 0", floats(0, 1), lambda e, t: e.sum(t / t), "div"),
+    ("backward only, behind `where`: 1 / 0", floats(0, 1),
+     lambda e, t: e.sum(e.where(t > 0, 1.0 / t, 0.0 * t)), "div|where|reciprocal"),
 ):
     @case(AREA, f"a NaN or infinity, {title}", None, says)
     def _(e, x=x, f=f):
@@ -633,6 +899,23 @@ for title, x, f, says in (
 
 given(AREA, "a matrix product that does not fit", SQUARE, lambda e, t: e.sum(t @ ones(e, 4, 2)),
       None, r"3.*4|4.*3")
+
+given(AREA, "a sum that does not fit", X, lambda e, t: e.sum(t + ones(e, 4)), None, r"3.*4|4.*3")
+
+@case(AREA, "a wrong custom gradient, with what the library has to check it", None,
+      "gradient|jacobian|derivative")
+def _(e):
+    operation = e.custom(lambda x: x * x, lambda g, x: g * x)
+    with mistake():
+        return e.check(lambda t: e.sum(operation(t)), X)
+
+@case(AREA, "an exception in a custom function stays what it is", bool)
+def _(e):
+    operation = e.custom(lambda x: 1 // 0, lambda g, x: g)
+    try:
+        e.grad(lambda t: e.sum(operation(t)), X)
+    except ZeroDivisionError:
+        return True
 
 @case(AREA, "an exception in a custom gradient stays what it is", bool)
 def _(e):
@@ -668,7 +951,7 @@ def _(e):
         raise ZeroDivisionError
     return trained(e)
 
-@case(AREA, "a generator in the middle of a `no_grad`", CUBES)
+@case(AREA, "a generator in the middle of a `no_grad`", CUBES, later="generator")
 def _(e):
     generator = quiet(e)
     next(generator)
@@ -678,6 +961,38 @@ def _(e):
 def _(e):
     one, other = quiet(e), quiet(e)
     next(one), next(other), one.close(), other.close()
+    return trained(e)
+
+@case(AREA, "one `no_grad` entered twice; afterwards", CUBES)
+def _(e):
+    twice = e.no_grad()
+    with twice, twice:
+        pass
+    return trained(e)
+
+@case(AREA, "an exception while looking for NaNs; afterwards", [-1, 1])
+def _(e):
+    with contextlib.suppress(ZeroDivisionError), e.watch():
+        raise ZeroDivisionError
+    return e.grad(lambda t: e.sum(e.log(t)), floats(-1, 1))
+
+@case(AREA, "an exception during backward, then another backward", [2, 2, 2])
+def _(e):
+    operation = e.custom(lambda x: x * 1.0, lambda g, x: 1 // 0)
+    r = e.record(lambda a, b: e.sum(operation(b) + a * 2.0), X, Y)
+    with contextlib.suppress(ZeroDivisionError):
+        r.backward()
+    leaf = r.leaves[0]
+    e.sum(leaf * 2.0).backward()
+    return leaf.grad
+
+@case(AREA, "Ctrl-C in a custom function; afterwards", CUBES)
+def _(e):
+    def interrupt(x):
+        raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        e.record(e.custom(interrupt, lambda g, x: g), X)
     return trained(e)
 
 @case(AREA, "Ctrl-C during backward: all gradients are there, or none", bool)
@@ -701,9 +1016,9 @@ def flat(e: Engine, step: Callable) -> bool:
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     return peaks[1] - peaks[0] < 50_000  # KiB; a step has 1,200
 
-def deep(e: Engine, t: Any) -> Any:
+def deep(e: Engine, t: Any, length: int = DEEP) -> Any:
     """Do many operations in a row."""
-    for _ in range(DEEP):
+    for _ in range(length):
         t = t + 1.0
     return e.sum(t)
 
@@ -751,6 +1066,49 @@ def _(e):
 
     return asyncio.run(both())
 
+@case(AREA, "`no_grad` in two tasks, the first ends first; afterwards", CUBES)
+def _(e):
+    async def inside(turns):
+        with e.no_grad():
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    async def both():
+        await asyncio.gather(inside(1), inside(3))
+        return trained(e)
+
+    return asyncio.run(both())
+
+@case(AREA, "a task cancelled inside `no_grad`; afterwards", CUBES)
+def _(e):
+    async def inside():
+        with e.no_grad():
+            await asyncio.sleep(9)
+
+    async def cancels():
+        task = asyncio.create_task(inside())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return trained(e)
+
+    return asyncio.run(cancels())
+
+@case(AREA, "record in one thread, backward in another", CUBES)
+def _(e):
+    r = e.record(lambda t: cubes(e, t), X)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(r.backward).result()
+
+@case(AREA, "backward in a forked process, of what its parent recorded", CUBES)
+def _(e):
+    r = e.record(lambda t: cubes(e, t), X)
+    trained(e)
+    ours, theirs = FORK.Pipe()
+    FORK.Process(target=lambda: theirs.send(values(e, r.backward()))).start()
+    theirs.close()
+    return ours.recv()
+
 for title, one_array in {"share one array": True, "have a model each": False}.items():
 
     @case(AREA, f"eight threads {title}", bool)
@@ -789,7 +1147,8 @@ def _(e):
 
 AREA = FILES = "Files"
 BIG = np.arange(300_000.0)
-DAMAGED = "damag|corrupt|trunc|incomplete|CRC|checksum|SHA|not a zip|format|header|weights|pickle"
+DAMAGED = ("damag|corrupt|trunc|incomplete|CRC|checksum|SHA|not a zip|format|header|weights|pickle"
+           "|empty|No such|no data|EOF")
 
 class Evil:
     """What an attacker would put into a file."""
@@ -807,6 +1166,9 @@ for title, damage in {
     "is cut off": lambda e: os.truncate(FILE, FILE.stat().st_size - 100_000),
     "has one bit flipped": flip,
     "hides code": lambda e: e.poison(Evil()),
+    "is empty": lambda e: FILE.write_bytes(b""),
+    "has other first bytes": lambda e: FILE.write_bytes(b"\xff" * 8 + FILE.read_bytes()[8:]),
+    "is not there": lambda e: FILE.unlink(),
     "is a page of HTML": lambda e: FILE.write_text("<!DOCTYPE html><p>Not found" * 100),
 }.items():
 
@@ -816,6 +1178,37 @@ for title, damage in {
         damage(e)
         with mistake():
             return e.restore()
+
+@case(AREA, "more after the end of a file", BIG, DAMAGED)
+def _(e):
+    e.store(BIG)
+    with FILE.open("ab") as file:
+        file.write(b"more" * 1_000)
+    with mistake():
+        return e.restore()
+
+for title, array in {
+    "big-endian numbers": BIG.astype(">f8"), "every second number of an array": BIG[::2],
+}.items():
+    @case(AREA, f"save and load {title}", array.astype(float), "byte|endian|dtype")
+    def _(e, array=array):
+        with mistake():
+            e.store(array)
+        return e.restore()
+
+@case(AREA, "load a model from a file that lacks an array", None, "bias|b2")
+def _(e):
+    _, load, now = e.model(lambda arrays, last: arrays.pop(last))
+    with mistake():
+        load()
+    return now()[0]
+
+@case(AREA, "load a model whose last array does not fit: the model is as it was", bool)
+def _(e):
+    before, load, now = e.model(lambda arrays, last: arrays.update({last: ones(e, 7)}))
+    with contextlib.suppress(Exception):
+        load()
+    return all(map(np.array_equal, before, now()))
 
 @case(AREA, "killed in the middle of saving: the file holds the old or the new", bool)
 def _(e):
@@ -838,19 +1231,66 @@ def _(e):
     with contextlib.suppress(OSError, RuntimeError):
         e.store(-BIG)
     return equal(values(e, e.restore()), BIG)
+
+
+# ---------------------------------------------------------------- pictures
+
+AREA = PICTURES = "Pictures of hostile input"
+
+def shown(e: Engine, name: str) -> bool:
+    """Say whether a picture of a leaf of this name is an SVG that shows it as text."""
+    with mistake():
+        drawn = e.draw(name)
+    try:
+        svg = ElementTree.fromstring(drawn)
+    except ElementTree.ParseError:
+        return False
+    kinds = {one.tag.rpartition("}")[2] for one in svg.iter()}
+    text = ["".join(one.itertext()) for one in svg.iter() if one.tag.endswith("text")]
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    return not kinds & {"script", "a", "foreignObject"} and any(
+        escaped.split() == one.split()[: len(escaped.split())] for one in text
+    )
+
+for title, name in {
+    "quotes and backslashes": 'a "b" \\ c',
+    "escapes of Graphviz": r"\N \G \E \l",
+    "the syntax of records": "{a|<b> c}",
+    "the syntax of DOT": '"]; evil [label="taken over',
+    "a tag of HTML": "<b>bold</b>",
+    "a script": "</text><script>alert(1)</script>",
+    "an entity": "&lt;b&gt; &#0; &amp;",
+    "line breaks and control characters": "a\x00b\nc\x07\x1b[31m",
+}.items():
+    case(AREA, f"a name with {title}", bool)(lambda e, name=name: shown(e, name))
+
+@case(AREA, "a name of 10,000 letters: a picture no wider than a screen", bool)
+def _(e):
+    svg = ElementTree.fromstring(e.draw("abcde" * 2_000))
+    return float(svg.attrib["viewBox"].split()[2]) < 4_000
+
+@case(AREA, "a picture of 10,000 operations", bool, "large|many|fold|10.000")
+def _(e):
+    with mistake():
+        return len(e.draw(length=10_000)) > 1_000
+
+@case(AREA, "a layout program that never ends", None, "time|second|took")
+def _(e):
+    Path("dot").write_text("#!/bin/sh\nexec sleep 1000\n")
+    Path("dot").chmod(0o700)
+    os.environ["PATH"] = f"{os.getcwd()}:{os.environ['PATH']}"
+    with mistake():
+        return len(e.draw(timeout=3))
 # fmt: on
 
 
 # ---------------------------------------------------------------- verdicts
 
-AREAS = (MUTATION, MISUSE, INPUTS, FINDING, STATE, THREADS, FILES)
-GROUPS = {
-    "silently wrong": ("silently wrong",),
-    "an unclear or late error, or only a warning": (
-        "late error", "unclear error", "only a warning"
-    ),
-    "crashed or hung": ("crash", "hangs"),
-}  # fmt: skip
+AREAS = (MUTATION, MISUSE, INPUTS, FINDING, STATE, THREADS, FILES, PICTURES)
+# What is counted together: silently wrong; hard to act on; crashed or hung.
+GROUPS = (
+    ("silently wrong",), ("late error", "unclear error", "only a warning"), ("crash", "hangs"),
+)  # fmt: skip
 
 
 def told(error: BaseException) -> str:
@@ -871,9 +1311,11 @@ def judge(one: Case, e: Engine) -> tuple[str, str]:
             message = told(error)
             clear = re.search(one.says, message, re.IGNORECASE | re.DOTALL)
             if error not in at_once:
-                return "late error", message
+                clear = re.search(one.later, message, re.IGNORECASE)
+                return "error, later" if clear else "late error", message
             return "error" if clear else "unclear error", message
     right = one.right
+    said = [one for one in said if not issubclass(one.category, DeprecationWarning)]
     detail = " ".join([str(found), *(str(warning.message) for warning in said)])
     if right is not None and (right(found) if callable(right) else equal(found, right)):
         return "right", detail
@@ -912,8 +1354,16 @@ def column(name: str, chosen: list[Case]) -> dict[str, tuple[str, str]] | None:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def counts(verdicts: list[str]) -> str:
+    """Count the verdicts of each group, and all but those that do not apply."""
+    found = Counter(verdicts)
+    applies = found.total() - found["–"]
+    groups = " · ".join(str(sum(found[one] for one in group)) for group in GROUPS)
+    return f"{groups} of {applies}" if applies else "–"
+
+
 def main() -> None:
-    """Print the table and the counts, or make the mistakes with one library."""
+    """Print the counts and the table, or make the mistakes with one library."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", metavar="AREA", default="", help=" | ".join(AREAS))
     parser.add_argument("--case", metavar="WORDS", default="", help="words of a row's title")
@@ -932,20 +1382,20 @@ def main() -> None:
         f"{name} {version(ENGINES[name].distribution)}" if rows else f"{name} (not installed)"
         for name, rows in columns.items()
     ]
-    print(f"| | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
+    print(f"{date.today()}\n\n| | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
+    for area in ("", *dict.fromkeys(one.area for one in chosen)):
+        titles = [one.title for one in chosen if area in one.area]
+        cells = [
+            counts([rows[one][0] for one in titles]) if rows else "" for rows in columns.values()
+        ]
+        print(f"| {area or 'All'} | {' | '.join(cells)} |")
+    print(f"\n| | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
     for area in dict.fromkeys(one.area for one in chosen):
         print(f"| **{area}** |{' |' * len(heads)}")
         for one in chosen:
             if one.area == area:
                 cells = [rows[one.title][0] if rows else "" for rows in columns.values()]
                 print(f"| {one.title} | {' | '.join(cells)} |")
-    for title, verdicts in GROUPS.items():
-        cells = []
-        for rows in columns.values():
-            found = Counter(verdict for verdict, _ in (rows or {}).values())
-            applies = found.total() - found["–"]
-            cells.append(f"{sum(found[one] for one in verdicts)} of {applies}" if rows else "")
-        print(f"| **{title}** | {' | '.join(cells)} |")
     if options.case:
         for name, rows in columns.items():
             for title, (verdict, detail) in (rows or {}).items():
