@@ -2,6 +2,7 @@
 
 import doctest
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,35 @@ def test_every_block_is_run_or_is_no_code(document):
     for language, text in blocks(document):
         word = language.partition(" ")[0]
         assert word in NOT_RUN or (word == "python" and (">>>" in text or "rule(" in text)), text
+
+
+# ---------------------------------------------------------------- the promises
+
+PROMISES = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+AREAS = PROMISES.partition("## Ten errors")[0].split("\n## ")[1:]
+NAMED = re.findall(r"`(tests/\w+\.py)::(\w+)`", PROMISES)
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED)
+def test_a_promise_names_a_test_that_exists(file, name):
+    assert re.search(rf"^def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_each_promise_names_its_test():
+    assert len(AREAS) == 8
+    for area in AREAS:
+        promises = area.split("\n- ")[1:]
+        assert promises and all("`tests/" in one for one in promises), area
+    assert len(set(NAMED)) == len(NAMED) == PROMISES.count("::")
+    assert PROMISES.count("Error: ") == 10
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_the_mistakes_of_the_table_are_those_of_the_script():
+    titles = [one.title for one in runpy.run_path(str(ROOT / "docs/compare_faults.py"))["CASES"]]
+    rows = PROMISES.split("## Case by case")[1]
+    assert re.findall(r"^\| ([^*|].*?) \| .* \|$", rows, re.MULTILINE) == titles
+    assert len(set(titles)) == len(titles)
 
 
 # ---------------------------------------------------------------- the pictures
