@@ -14,16 +14,14 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-THREADS = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
-)  # fmt: skip
+from . import single_threaded
+
 PARTS = ("ops", "step", "import", "growth", "pictures")
 
 
 def be_alone() -> str:
     """Use one thread and one core, here and in every process started from here; say which."""
-    for name in THREADS:
-        os.environ[name] = "1"
+    single_threaded()
     if not hasattr(os, "sched_setaffinity"):
         return "one thread, not pinned: this platform cannot"
     core = max(os.sched_getaffinity(0))

@@ -1,0 +1,1 @@
+"""A tool for GradBench, the public benchmark: ``python -m benchmarks.gradbench``."""
