@@ -17,8 +17,8 @@ import tinygraph as tg
 
 
 def logsumexp(x):
-    top = tg.max(x, axis=-1, keepdims=True)
-    return tg.sum(top, axis=-1) + tg.log(tg.sum(tg.exp(x - top), axis=-1))
+    top = tg.max(x)
+    return top + tg.log(tg.sum(tg.exp(x - top)))
 
 
 # ---------------------------------------------------------------- llsq: a polynomial for a step
@@ -43,9 +43,10 @@ def log_posterior(alpha, mu, q, l, x, m, gamma):  # noqa: E741
     Q[:, rows, columns] = l
     log_det = tg.sum(q, axis=1)
 
-    z = x @ Q.mT - (Q @ mu[:, :, None]).mT  # Q(x - μ), for each of k Gaussians a row for each x
-    beta = alpha[:, None] + log_det[:, None] - 0.5 * tg.sum(z**2, axis=2)
-    likelihood = tg.sum(logsumexp(beta.T)) - n * (d / 2 * math.log(2 * math.pi) + logsumexp(alpha))
+    z = Q @ x.T - Q @ mu[:, :, None]  # Q(x - μ): for each of k Gaussians a column for each x
+    beta = (alpha + log_det)[:, None] - 0.5 * tg.sum(z**2, axis=1)
+    constant = d / 2 * math.log(2 * math.pi)
+    likelihood = tg.sum(tg.logsumexp(beta, axis=0)) - n * (constant + tg.logsumexp(alpha))
 
     degrees = d + m + 1
     log_gamma = d * (d - 1) / 4 * math.log(math.pi) + sum(
@@ -64,8 +65,10 @@ def log_posterior_slopes(alpha, mu, q, l, x, m, gamma):  # noqa: E741
 
 
 def within_clusters(centroids, points):
-    squares = tg.sum(centroids**2, axis=1) - 2 * (points @ centroids.T)
-    return tg.sum(tg.min(squares, axis=1)) + np.sum(points**2)
+    """Return the squared distances to the nearest centroids; which these are has no slope."""
+    fixed = tg.asarray(centroids).detach()
+    nearest = tg.argmin(tg.sum(fixed**2, axis=1) - 2 * (points @ fixed.T), axis=1)
+    return tg.sum((points - centroids[nearest]) ** 2)
 
 
 def newton_direction(centroids, points):
