@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from . import single_threaded
@@ -43,13 +42,8 @@ def main() -> None:
     where = be_alone()
     # Only now: the number of threads is read when NumPy is loaded.
     from . import cases, pictures, processes
-    from .measure import PEERS, installed
 
-    peers = dict.fromkeys(PEERS.values())
-    versions = {
-        peer: version(processes.DISTRIBUTIONS.get(peer, peer)) if installed(peer) else None
-        for peer in peers
-    }
+    versions = processes.versions()
     print(f"{where}; " + ", ".join(f"{k} {v or 'not installed'}" for k, v in versions.items()))
 
     results, right = {}, True

@@ -11,7 +11,21 @@ import tinygraph as tg
 from tinygraph.models import TwoLayerNet, by_hand
 from tinygraph.models.data import load_mnist
 
-from .measure import AUTOGRAD, GRADIENT, NUMPY, TINYGRAPH, TORCH, WATCHED, Case
+from .measure import (
+    AUTOGRAD,
+    BUFFERS,
+    COMPILED,
+    DEZERO,
+    GRADIENT,
+    JAX,
+    MYGRAD,
+    NUMPY,
+    TINYGRAPH,
+    TORCH,
+    WATCHED,
+    Case,
+)  # fmt: skip
+from .peers import dezero, jax, torch
 
 
 def watched(way, *setting):
@@ -72,12 +86,10 @@ def chain_tinygraph(shape):
 
 
 def chain_torch(shape):
-    import torch
-
-    torch.set_num_threads(1)
-    *arrays, seed = map(torch.from_numpy, chain_arrays(shape))
+    th = torch()
+    *arrays, seed = map(th.from_numpy, chain_arrays(shape))
     x, a, b = leaves = [array.requires_grad_() for array in arrays]
-    tanh, outcome = torch.tanh, []
+    tanh, outcome = th.tanh, []
 
     def run():
         y = x
@@ -113,10 +125,90 @@ def chain_autograd(shape):
     return run, lambda: [np.asarray(one) for one in outcome]
 
 
+def chain_mygrad(shape):
+    import mygrad as mg
+
+    *arrays, seed = chain_arrays(shape)
+    x, a, b = leaves = [mg.tensor(array) for array in arrays]
+    tanh, outcome = mg.tanh, []
+
+    def run():
+        y = x
+        for _ in range(LINKS):
+            y = tanh(y * a + b)
+        y.backward(seed)
+        outcome[:] = y.data, *(leaf.grad for leaf in leaves)
+        for leaf in leaves:
+            leaf.null_grad()
+
+    return run, lambda: outcome
+
+
+def chain_dezero(shape):
+    dz, F = dezero()
+    *arrays, seed = chain_arrays(shape)
+    x, a, b = leaves = [dz.Variable(array) for array in arrays]
+    seed, tanh, outcome = dz.Variable(seed), F.tanh, []
+
+    def run():
+        y = x
+        for _ in range(LINKS):
+            y = tanh(y * a + b)
+        y.grad = seed
+        y.backward()
+        outcome[:] = y.data, *(leaf.grad.data for leaf in leaves)
+        for leaf in leaves:
+            leaf.cleargrad()
+
+    return run, lambda: [np.asarray(one) for one in outcome]
+
+
+def chain_jax(shape):
+    jx = jax()
+    *arrays, seed = map(jx.numpy.asarray, chain_arrays(shape))
+    outcome = []
+
+    @jx.jit
+    def chain_and_back(*leaves):
+        def chain(y, a, b):
+            for _ in range(LINKS):
+                y = jx.numpy.tanh(y * a + b)
+            return y
+
+        y, pullback = jx.vjp(chain, *leaves)
+        return y, *pullback(seed)
+
+    def run():
+        outcome[:] = jx.block_until_ready(chain_and_back(*arrays))
+
+    return run, lambda: [np.asarray(one) for one in outcome]
+
+
+def chain_compiled(shape):
+    *arrays, seed = chain_arrays(shape)
+    outcome = []
+
+    @tg.compile
+    def chain_and_back(*leaves):
+        def chain(y, a, b):
+            for _ in range(LINKS):
+                y = tg.tanh(y * a + b)
+            return y
+
+        y, pullback = tg.vjp(chain, *leaves)
+        return y, *pullback(seed)
+
+    def run():
+        outcome[:] = chain_and_back(*arrays)
+
+    return run, lambda: [np.asarray(one) for one in outcome]
+
+
 def chain(shape):
     ways = {
-        NUMPY: chain_numpy, TINYGRAPH: chain_tinygraph, TORCH: chain_torch,
-        AUTOGRAD: chain_autograd, WATCHED: partial(watched, chain_tinygraph),
+        NUMPY: chain_numpy, TINYGRAPH: chain_tinygraph, COMPILED: chain_compiled,
+        WATCHED: partial(watched, chain_tinygraph), TORCH: chain_torch, AUTOGRAD: chain_autograd,
+        MYGRAD: chain_mygrad, DEZERO: chain_dezero, JAX: chain_jax,
     }  # fmt: skip
     return Case(
         f"tanh(y·a + b), {LINKS} times, float64, shape {shape}", "µs per op", 1e6 / OPS,
@@ -142,6 +234,46 @@ def first_weights():
 def changes(params):
     """Return how far training has moved the parameters: their own size would hide mistakes."""
     return [np.asarray(params[key]) - first for key, first in first_weights().items()]
+
+
+def step_buffers(size):
+    """Train with every array made beforehand, and overwritten in each step."""
+    params = first_weights()
+    W1, b1, W2, b2 = params.values()
+    x, t = batch(size)
+    hidden, back, z = np.empty((size, 50), "f4"), np.empty((size, 50), "f4"), np.empty_like(t)
+    active, logs = np.empty((size, 50), bool), np.empty_like(t)
+    top, total = np.empty((size, 1), "f4"), np.empty((size, 1), "f4")
+    gradient = [np.empty_like(W) for W in params.values()]
+    dW1, db1, dW2, db2 = gradient
+
+    def run():
+        np.matmul(x, W1, out=hidden)
+        np.add(hidden, b1, out=hidden)
+        np.greater(hidden, 0, out=active)
+        np.maximum(hidden, 0, out=hidden)
+        np.matmul(hidden, W2, out=z)
+        np.add(z, b2, out=z)
+        np.subtract(z, np.max(z, axis=1, keepdims=True, out=top), out=z)
+        np.exp(z, out=logs)
+        np.sum(logs, axis=1, keepdims=True, out=total)
+        np.divide(logs, total, out=logs)  # from here on the probabilities
+        np.subtract(z, np.log(total, out=total), out=z)
+        loss = -np.sum(np.multiply(z, t, out=z)) / size
+        np.subtract(logs, t, out=logs)
+        np.multiply(logs, np.float32(1 / size), out=logs)
+        np.matmul(hidden.T, logs, out=dW2)
+        np.sum(logs, axis=0, out=db2)
+        np.matmul(logs, W2.T, out=back)
+        np.multiply(back, active, out=back)
+        np.matmul(x.T, back, out=dW1)
+        np.sum(back, axis=0, out=db1)
+        for W, dW in zip(params.values(), gradient, strict=True):
+            np.multiply(dW, np.float32(RATE), out=dW)
+            np.subtract(W, dW, out=W)
+        return loss
+
+    return run, lambda: changes(params)
 
 
 def step_with_gradient(Network, size):
@@ -173,20 +305,40 @@ def step_tinygraph(size):
     return run, lambda: changes({key: W.numpy() for key, W in network.params.items()})
 
 
+def step_compiled(size):
+    params, outcome = first_weights(), {}
+    x, t = batch(size)
+
+    def loss(params, x, t):
+        hidden = tg.relu(x @ params["W1"] + params["b1"])
+        return tg.softmax_cross_entropy(hidden @ params["W2"] + params["b2"], t)
+
+    @tg.compile
+    def step(params, x, t):
+        gradient = tg.grad(loss)(params, x, t)
+        return {key: W - RATE * gradient[key] for key, W in params.items()}
+
+    outcome.update(params)
+
+    def run():
+        outcome.update(step(outcome, x, t))
+
+    return run, lambda: changes(outcome)
+
+
 def step_torch(size):
-    import torch
+    th = torch()
     from torch.nn import functional
 
-    torch.set_num_threads(1)
-    params = {key: torch.tensor(W, requires_grad=True) for key, W in first_weights().items()}
+    params = {key: th.tensor(W, requires_grad=True) for key, W in first_weights().items()}
     W1, b1, W2, b2 = params.values()
-    x, t = map(torch.from_numpy, batch(size))
+    x, t = map(th.from_numpy, batch(size))
     t = t.argmax(1)  # its users' labels are class indices, and faster
 
     def run():
-        hidden = torch.relu(torch.addmm(b1, x, W1))
-        functional.cross_entropy(torch.addmm(b2, hidden, W2), t).backward()
-        with torch.no_grad():
+        hidden = th.relu(th.addmm(b1, x, W1))
+        functional.cross_entropy(th.addmm(b2, hidden, W2), t).backward()
+        with th.no_grad():
             for W in params.values():
                 W -= RATE * W.grad
                 W.grad = None
@@ -218,11 +370,69 @@ def step_autograd(size):
     return run, lambda: changes(params)
 
 
+def step_mygrad(size):
+    import mygrad as mg
+    from mygrad.nnet.activations import relu
+    from mygrad.nnet.losses import softmax_crossentropy
+
+    params = {key: mg.tensor(W) for key, W in first_weights().items()}
+    W1, b1, W2, b2 = params.values()
+    x, t = batch(size)
+    t = t.argmax(1)
+
+    def run():
+        hidden = relu(mg.matmul(x, W1) + b1)
+        softmax_crossentropy(mg.matmul(hidden, W2) + b2, t).backward()
+        for W in params.values():
+            W.data -= RATE * W.grad
+
+    return run, lambda: changes({key: W.data for key, W in params.items()})
+
+
+def step_dezero(size):
+    dz, F = dezero()
+    params = {key: dz.Parameter(W) for key, W in first_weights().items()}
+    W1, b1, W2, b2 = params.values()
+    x, t = batch(size)
+    t = t.argmax(1)
+
+    def run():
+        hidden = F.relu(F.linear(x, W1, b1))
+        F.softmax_cross_entropy(F.linear(hidden, W2, b2), t).backward()
+        for W in params.values():
+            W.data -= RATE * W.grad.data
+            W.cleargrad()
+
+    return run, lambda: changes({key: W.data for key, W in params.items()})
+
+
+def step_jax(size):
+    jx = jax()
+    x, t = map(jx.numpy.asarray, batch(size))
+    outcome = {key: jx.numpy.asarray(W) for key, W in first_weights().items()}
+
+    def loss(params):
+        hidden = jx.nn.relu(x @ params["W1"] + params["b1"])
+        logs = jx.nn.log_softmax(hidden @ params["W2"] + params["b2"])
+        return -jx.numpy.sum(t * logs) / size
+
+    @jx.jit
+    def step(params):
+        gradient = jx.grad(loss)(params)
+        return {key: W - RATE * gradient[key] for key, W in params.items()}
+
+    def run():
+        outcome.update(jx.block_until_ready(step(outcome)))
+
+    return run, lambda: changes(outcome)
+
+
 def step(size):
     ways = {
-        NUMPY: partial(step_with_gradient, by_hand.TwoLayerNet), TINYGRAPH: step_tinygraph,
-        GRADIENT: partial(step_with_gradient, TwoLayerNet), TORCH: step_torch,
-        AUTOGRAD: step_autograd, WATCHED: partial(watched, step_tinygraph),
+        NUMPY: partial(step_with_gradient, by_hand.TwoLayerNet), BUFFERS: step_buffers,
+        TINYGRAPH: step_tinygraph, GRADIENT: partial(step_with_gradient, TwoLayerNet),
+        COMPILED: step_compiled, WATCHED: partial(watched, step_tinygraph), TORCH: step_torch,
+        AUTOGRAD: step_autograd, MYGRAD: step_mygrad, DEZERO: step_dezero, JAX: step_jax,
     }  # fmt: skip
     return Case(
         f"a step of TwoLayerNet(784, 50, 10), batch {size}, float32, SGD included", "µs", 1e6,
@@ -232,5 +442,5 @@ def step(size):
 
 CASES = {
     "ops": [chain(()), chain((3,)), chain((32, 32))],
-    "step": [step(100)],
+    "step": [step(1), step(32), step(100), step(1000)],
 }

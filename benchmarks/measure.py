@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from statistics import median
 from time import perf_counter
@@ -10,27 +11,37 @@ from time import perf_counter
 import numpy as np
 
 NUMPY, AGAIN = "NumPy by hand", "NumPy again (A/A)"
+BUFFERS = "NumPy, out= buffers"
 TINYGRAPH, GRADIENT = "tinygraph", "tinygraph, gradient()"
+COMPILED = "tinygraph, compile()"
 WATCHED = "in detect_anomaly()"
-TORCH, AUTOGRAD = "PyTorch eager", "HIPS autograd"
+TORCH, AUTOGRAD, MYGRAD = "PyTorch eager", "HIPS autograd", "MyGrad"
+DEZERO, JAX = "DeZero", "jax.jit"
 
 RIGHT, WRONG = "right", "WRONG"  # what a table says of an answer
 
-# What each row of a table needs to have installed. A new peer is one line here, and one more
-# function in each case that it takes part in.
+# What each row of a table needs to have installed, a name in a module where there is a colon. A new
+# peer is one line here, and one more function in each case that it takes part in.
 PEERS = {
     NUMPY: "numpy",
     AGAIN: "numpy",
+    BUFFERS: "numpy",
     TINYGRAPH: "tinygraph",
     GRADIENT: "tinygraph",
+    COMPILED: "tinygraph:compile",
     WATCHED: "tinygraph",
     TORCH: "torch",
     AUTOGRAD: "autograd",
+    MYGRAD: "mygrad",
+    DEZERO: "dezero",
+    JAX: "jax",
 }
 
 
-def installed(module: str) -> bool:
-    return find_spec(module) is not None
+def installed(peer: str) -> bool:
+    module, _, name = PEERS[peer].partition(":")
+    found = find_spec(module) is not None
+    return found and (not name or hasattr(import_module(module), name))
 
 
 # ---------------------------------------------------------------- rounds
@@ -119,17 +130,27 @@ class Table:
         return {"title": self.title, "rows": rows}
 
     def __str__(self) -> str:
-        widths = [max(len(column), 11) for column in self.columns]
-        lines = [
-            self.title,
-            " " * 24 + "".join(f"  {c:>{w}}" for c, w in zip(self.columns, widths, strict=True)),
+        """Return the table as Markdown, with its columns aligned."""
+        lines = [("", *self.columns), *self.cells()]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns) + 1)]
+        lines.insert(1, tuple("-" * width for width in widths[:1]) + tuple(
+            "-" * (width - 1) + ":" for width in widths[1:]
+        ))  # fmt: skip
+        aligned = (
+            [line[0].ljust(widths[0])]
+            + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+            for line in lines
+        )
+        rows = "\n".join(f"| {' | '.join(line)} |" for line in aligned)
+        return "\n\n".join([f"**{self.title}**", rows, *filter(None, [self.note])])
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """Return the rows as texts."""
+        missing = ("not installed", *[""] * (len(self.columns) - 1))
+        return [
+            (name, *(map(text_of, figures) if figures else missing))
+            for name, figures in self.rows.items()
         ]
-        for name, figures in self.rows.items():
-            cells = figures or ("not installed",)
-            texts = [text_of(cell) for cell in cells]
-            padded = (f"  {t:>{w}}" for t, w in zip(texts, widths, strict=False))
-            lines.append(f"  {name:22}" + "".join(padded))
-        return "\n".join([*lines, self.note] if self.note else lines)
 
 
 def text_of(cell: object) -> str:
@@ -164,7 +185,7 @@ class Case:
         ways = {NUMPY: self.ways[NUMPY], AGAIN: self.ways[NUMPY], **self.ways}
         clocks, right, reference = {}, {}, None
         for name, way in ways.items():
-            if not installed(PEERS[name]):
+            if not installed(name):
                 continue
             run, answer = way()
             for _ in range(10):

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -27,6 +29,15 @@ from .measure import (
 
 DISTRIBUTIONS = {"tinygraph": "tinygraph-autograd"}  # where it is not called like its module
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def versions() -> dict[str, str | None]:
+    """Return the version of each module that has a row in a table, None if it isn't installed."""
+    modules = dict.fromkeys(peer.partition(":")[0] for peer in PEERS.values())
+    return {
+        module: version(DISTRIBUTIONS.get(module, module)) if find_spec(module) else None
+        for module in modules
+    }
 
 
 def fresh(program: str) -> dict:
@@ -55,7 +66,7 @@ def imports(rounds: int) -> Table:
     names = [NUMPY, AGAIN, TINYGRAPH, TORCH, AUTOGRAD]
     readings = interleaved(
         {name: partial(fresh, IMPORT.format(PEERS[name])) for name in names
-         if installed(PEERS[name])},
+         if installed(name)},
         min(rounds, 15),
     )  # fmt: skip
     table = Table("import, in a fresh process", ("ms", "ms above NumPy"))
@@ -139,7 +150,7 @@ def sum_once(name: str, length: int) -> None:
 
 def growth(rounds: int) -> Table:
     """Time chains of two lengths; the quotient shows whether time grows with length alone."""
-    names = [name for name in SUMS if installed(PEERS[name])]
+    names = [name for name in SUMS if installed(name)]
     program = "from benchmarks.processes import sum_once; sum_once({!r}, {})"
     readings = interleaved(
         {(name, length): partial(fresh, program.format(name, length))
