@@ -103,6 +103,7 @@ def test_a_dtype_of_other_things_than_numbers_is_refused(door, dtype):
 @pytest.mark.parametrize("door", [
     lambda dtype: tg.tensor([1.0], dtype=dtype), lambda dtype: tg.asarray(V, dtype=dtype),
     lambda dtype: leaf(V).astype(dtype), lambda dtype: tg.zeros(2, dtype=dtype),
+    lambda dtype: tg.asarray(V.astype(dtype)), lambda dtype: leaf(V) * V.astype(dtype),
 ])  # fmt: skip
 def test_a_foreign_byte_order_is_made_native(door):
     assert door(np.dtype(float).newbyteorder()).dtype.isnative

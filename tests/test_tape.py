@@ -149,6 +149,9 @@ def test_two_results_of_one_graph_walked_one_after_the_other():
     (y * 3).backward(retain_graph=True)
     (y * 5).backward()
     assert x.grad.item() == 32.0
+    with pytest.raises(tg.GraphError, match=r"multiply.*retain_graph=True"):
+        (y * 7).backward()
+    assert x.grad.item() == 32.0
 
 
 def test_a_failing_rule_leaves_no_half_added_gradient(monkeypatch):
