@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import single_threaded
 
-PARTS = ("ops", "step", "import", "growth", "pictures")
+PARTS = ("ops", "step", "science", "second", "import", "growth", "pictures")
 
 
 def be_alone() -> str:
@@ -41,15 +41,15 @@ def main() -> None:
 
     where = be_alone()
     # Only now: the number of threads is read when NumPy is loaded.
-    from . import cases, pictures, processes
+    from . import cases, pictures, processes, scientists
 
     versions = processes.versions()
     print(f"{where}; " + ", ".join(f"{k} {v or 'not installed'}" for k, v in versions.items()))
 
-    results, right = {}, True
+    results, right, timed = {}, True, cases.CASES | scientists.CASES
     for part in options.only:
-        if part in cases.CASES:
-            tables = [case.measured(options.rounds) for case in cases.CASES[part]]
+        if part in timed:
+            tables = [case.measured(options.rounds) for case in timed[part]]
         else:
             tables = [(processes.CASES | pictures.CASES)[part](options.rounds)]
         for table in tables:

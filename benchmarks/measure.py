@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from statistics import median
@@ -119,8 +120,9 @@ class Table:
 
     @property
     def right(self) -> bool:
-        """Whether every answer was the one of hand-written NumPy."""
-        return not any(figures and WRONG in figures for figures in self.rows.values())
+        """Whether every answer that there is was the one of hand-written NumPy."""
+        answers = [figures[-1] for figures in self.rows.values() if figures]
+        return self.columns[-1] != "answer" or all(answer == RIGHT for answer in answers)
 
     def as_dict(self) -> dict:
         rows = {
@@ -183,30 +185,38 @@ class Case:
     def measured(self, rounds: int) -> Table:
         """Compare every answer with NumPy's, then time all of them in interleaved rounds."""
         ways = {NUMPY: self.ways[NUMPY], AGAIN: self.ways[NUMPY], **self.ways}
-        clocks, right, reference = {}, {}, None
+        clocks, said, reference = {}, {}, None
         for name, way in ways.items():
             if not installed(name):
                 continue
-            run, answer = way()
-            for _ in range(10):
-                run()
-            if reference is None:
-                reference = answer()
-                demand_sharp(reference)
-            right[name] = agrees(answer(), reference)
+            try:
+                run, answer = way()
+                for _ in range(10):
+                    run()
+                if reference is None:
+                    reference = answer()
+                    demand_sharp(reference)
+                said[name] = RIGHT if agrees(answer(), reference) else WRONG
+            except Exception as error:
+                if name == NUMPY:
+                    raise
+                said[name] = type(error).__name__
+                continue
             repeats = max(1, round(0.01 / seconds_of(run, 3)))
-            clocks[name] = lambda run=run, repeats=repeats: seconds_of(run, repeats)
+            clocks[name] = partial(seconds_of, run, repeats)
         readings = interleaved(clocks, rounds)
 
         table = Table(self.title, (self.unit, "× NumPy", "quartiles", "× PyTorch", "answer"))
         for name in ways:
-            if name not in readings:
+            if name not in said:
                 table.rows[name] = None
-                continue
-            ratio, low, high = compared(readings[name], readings[NUMPY])
-            to_torch = compared(readings[name], readings[TORCH])[0] if TORCH in readings else None
-            table.rows[name] = (
-                median(readings[name]) * self.scale, ratio, (low, high), to_torch,
-                RIGHT if right[name] else WRONG,
-            )  # fmt: skip
+            elif name not in readings:
+                table.rows[name] = (None, None, None, None, said[name])
+            else:
+                ratio, low, high = compared(readings[name], readings[NUMPY])
+                theirs = readings.get(TORCH)
+                to_torch = theirs and compared(readings[name], theirs)[0]
+                table.rows[name] = (
+                    median(readings[name]) * self.scale, ratio, (low, high), to_torch, said[name],
+                )  # fmt: skip
         return table
