@@ -16,7 +16,7 @@ What is found by running:
 - late error: an exception, but later, where the cause has to be guessed
 - unclear error: an exception at the right place, that does not say what is wrong
 - only a warning: a wrong number, and a warning
-- silently wrong: a wrong number, or no gradient, without a word
+- silently wrong: a wrong number, no gradient, or memory that grows, without a word
 - crash: the process dies; hangs: it never ends
 - –: the library has nothing of the kind
 """
@@ -1006,13 +1006,13 @@ def _(e):
         r.backward()
     return all(leaf.grad is None for leaf in r.leaves)
 
-def flat(e: Engine, step: Callable) -> bool:
+def flat(step: Callable) -> bool:
     """Say whether 500 steps need no more memory than 10, without the cyclic collector."""
     gc.disable()
     peaks = []
     for steps in (10, 500):
         for _ in range(steps):
-            step(e.record(lambda t: e.sum(e.exp(e.exp(t))), np.zeros(50_000)))
+            step()
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     return peaks[1] - peaks[0] < 50_000  # KiB; a step has 1,200
 
@@ -1022,10 +1022,22 @@ def deep(e: Engine, t: Any, length: int = DEEP) -> Any:
         t = t + 1.0
     return e.sum(t)
 
-case(AREA, "500 steps have the memory of 10", bool)(
-    lambda e: flat(e, lambda r: r.backward()))
+large = lambda e: e.record(lambda t: e.sum(e.exp(e.exp(t))), np.zeros(50_000))
+case(AREA, "500 steps have the memory of 10", bool)(lambda e: flat(lambda: large(e).backward()))
 case(AREA, "500 steps without backward have the memory of 10", bool)(
-    lambda e: flat(e, lambda r: None))
+    lambda e: flat(lambda: large(e)))
+
+@case(AREA, "500 steps whose losses are kept in a list have the memory of 10", bool)
+def _(e):
+    leaf, kept = e.record(lambda t: t * 1.0, np.ones(5)).leaves[0], []
+
+    def step():
+        loss = e.sum(e.constant(np.ones((10_000, 5))) @ leaf)
+        loss.backward()
+        kept.append(loss)
+
+    return flat(step)
+
 given(AREA, f"{DEEP:,} operations in a row", X, deep, [1, 1, 1])
 between(AREA, f"{DEEP:,} operations, dropped without backward", deep, [X],
         lambda e, r, x: r.__dict__.clear() or True, bool)
