@@ -735,6 +735,9 @@ for title, convert in {
           "gradient|numpy|tensor|autograd")
 given(AREA, "`float(t)` in the middle", floats(2), lambda e, t: e.sum(t * float(t[0])), [4],
       "float")
+between(AREA, "`float(t)` in the middle, `backward()`",
+        lambda e, t: mistaken(lambda: e.sum(t * float(t[0]))), [floats(2)], lambda *_: None, [4],
+        "number|float|scalar")
 between(AREA, "`math.exp(t)` in the middle, `backward()`",
         lambda e, t: mistaken(lambda: e.sum(t * math.exp(t[0]))), [floats(2)],
         lambda *_: None, [3 * np.exp(2)], "number|float|scalar")
