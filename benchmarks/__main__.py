@@ -1,6 +1,6 @@
-"""Measure everything in one run and print it as a table.
+"""Measure everything in one run and print it as Markdown tables.
 
-    python -m benchmarks [--rounds N] [--only PART ...] [--json FILE]
+    python -m benchmarks [--rounds N] [--only PART ...] [--quick] [--markdown FILE] [--json FILE]
 
 One thread, pinned to one core. Within a round every engine is timed once, in an order that changes
 from round to round; ratios are taken within a round, and their median is shown. The row "NumPy
@@ -10,12 +10,14 @@ again" is NumPy measured against itself: a difference that is not larger than it
 import argparse
 import json
 import os
+import platform
 import sys
+from datetime import date
 from pathlib import Path
 
 from . import single_threaded
 
-PARTS = ("ops", "step", "science", "second", "import", "growth", "pictures")
+PARTS = ("ops", "step", "science", "second", "memory", "growth", "import", "pictures")
 
 
 def be_alone() -> str:
@@ -34,6 +36,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40, help="of each case (default: 40)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART",
                         help=f"some of: {', '.join(PARTS)}")  # fmt: skip
+    parser.add_argument("--quick", action="store_true",
+                        help="growth to 10,000 nodes and memory of smaller layers")  # fmt: skip
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables here too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     options = parser.parse_args()
     if options.rounds < 1:
@@ -41,23 +46,29 @@ def main() -> None:
 
     where = be_alone()
     # Only now: the number of threads is read when NumPy is loaded.
-    from . import cases, pictures, processes, scientists
+    from . import cases, growth, pictures, processes, scientists
 
     versions = processes.versions()
-    print(f"{where}; " + ", ".join(f"{k} {v or 'not installed'}" for k, v in versions.items()))
+    parts = growth.cases(options.quick) | processes.CASES | pictures.CASES
+    for part, some in (cases.CASES | scientists.CASES).items():
+        parts[part] = [case.measured for case in some]
 
-    results, right, timed = {}, True, cases.CASES | scientists.CASES
+    named = ", ".join(f"{name} {number or 'not installed'}" for name, number in versions.items())
+    texts = [f"Python {platform.python_version()}, {named}; {where}; {date.today()}"]
+    print(texts[0])
+    results, right = {}, True
     for part in options.only:
-        if part in timed:
-            tables = [case.measured(options.rounds) for case in timed[part]]
-        else:
-            tables = [(processes.CASES | pictures.CASES)[part](options.rounds)]
-        for table in tables:
+        results[part] = []
+        for measured in parts[part]:
+            table = measured(options.rounds)
+            texts.append(str(table))
             print(f"\n{table}", flush=True)
             right = right and table.right
-        results[part] = [table.as_dict() for table in tables]
+            results[part].append(table.as_dict())
+    if options.markdown:
+        options.markdown.write_text("\n\n".join(texts) + "\n")
     if options.json:
-        report = {"machine": where, "versions": versions, "results": results}
+        report = {"run": texts[0], "versions": versions, "results": results}
         options.json.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     if not right:
         sys.exit("benchmarks: an answer differs from that of hand-written NumPy")

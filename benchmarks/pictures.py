@@ -55,4 +55,4 @@ def pictures(rounds: int) -> Table:
     return table
 
 
-CASES = {"pictures": pictures}
+CASES = {"pictures": [pictures]}
