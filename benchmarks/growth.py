@@ -217,7 +217,7 @@ LAYERS = 20
 def network(width):
     """Return weights and offsets of all layers, and a batch as large as they are wide."""
     rng = np.random.default_rng(0)
-    scale = np.sqrt(2 / width)
+    scale = np.sqrt(1 / width)
     Ws = [(scale * rng.standard_normal((width, width))).astype("f4") for _ in range(LAYERS)]
     return Ws, [np.full(width, 0.01, "f4") for _ in Ws], rng.random((width, width)).astype("f4")
 
@@ -228,10 +228,10 @@ def deep_numpy(Ws, bs, x):
         for W, b in zip(Ws, bs, strict=True):
             h = hs[-1] @ W
             h += b
-            hs.append(np.maximum(h, 0, out=h))
+            hs.append(np.tanh(h, out=h))
         g, slopes = np.full_like(h, 1 / h.size), []
         while Ws[len(slopes) :]:
-            g *= hs.pop() > 0
+            g *= 1 - np.square(hs.pop())
             slopes.append((hs[-1].T @ g, g.sum(axis=0)))
             if len(slopes) < LAYERS:
                 g = g @ Ws[-len(slopes)].T
@@ -240,9 +240,9 @@ def deep_numpy(Ws, bs, x):
     return run
 
 
-def forward(Ws, bs, h, relu):
+def forward(Ws, bs, h, tanh):
     for W, b in zip(Ws, bs, strict=True):
-        h = relu(h @ W + b)
+        h = tanh(h @ W + b)
     return h
 
 
@@ -252,7 +252,7 @@ def deep_tinygraph(Ws, bs, x):
     Ws, bs = ([tg.tensor(one, requires_grad=True) for one in some] for some in (Ws, bs))
 
     def run():
-        tg.mean(forward(Ws, bs, x, tg.relu)).backward()
+        tg.mean(forward(Ws, bs, x, tg.tanh)).backward()
         return [(W.grad.numpy(), b.grad.numpy()) for W, b in zip(Ws, bs, strict=True)]
 
     return run
@@ -264,7 +264,7 @@ def deep_torch(Ws, bs, x):
     x = th.from_numpy(x)
 
     def run():
-        forward(Ws, bs, x, th.relu).mean().backward()
+        forward(Ws, bs, x, th.tanh).mean().backward()
         return [(W.grad.numpy(), b.grad.numpy()) for W, b in zip(Ws, bs, strict=True)]
 
     return run
@@ -274,7 +274,7 @@ def deep_autograd(Ws, bs, x):
     from autograd import grad
     from autograd import numpy as anp
 
-    slopes_of = grad(lambda both: anp.mean(forward(*both, x, lambda h: anp.maximum(h, 0))))
+    slopes_of = grad(lambda both: anp.mean(forward(*both, x, anp.tanh)))
 
     def run():
         return list(zip(*slopes_of((Ws, bs)), strict=True))
@@ -284,12 +284,11 @@ def deep_autograd(Ws, bs, x):
 
 def deep_mygrad(Ws, bs, x):
     import mygrad as mg
-    from mygrad.nnet.activations import relu
 
     Ws, bs = ([mg.tensor(one) for one in some] for some in (Ws, bs))
 
     def run():
-        forward(Ws, bs, x, relu).mean().backward()
+        forward(Ws, bs, x, mg.tanh).mean().backward()
         return [(W.grad, b.grad) for W, b in zip(Ws, bs, strict=True)]
 
     return run
@@ -302,7 +301,7 @@ def deep_dezero(Ws, bs, x):
     def run():
         h = x
         for W, b in zip(Ws, bs, strict=True):
-            h = F.relu(F.linear(h, W, b))
+            h = F.tanh(F.linear(h, W, b))
         (F.sum(h) * np.float32(1 / h.size)).backward()
         return [(W.grad.data, b.grad.data) for W, b in zip(Ws, bs, strict=True)]
 
@@ -315,7 +314,7 @@ def deep_jax(Ws, bs, x):
 
     @jx.jit
     def slopes_of(both, x):
-        return jx.grad(lambda both: jx.numpy.mean(forward(*both, x, jx.nn.relu)))(both)
+        return jx.grad(lambda both: jx.numpy.mean(forward(*both, x, jx.numpy.tanh)))(both)
 
     compiled = slopes_of.lower(both, x).compile()
 
@@ -350,7 +349,7 @@ def deep_once(engine: str, width: int) -> None:
 
 def deep(rounds: int, width: int) -> Table:
     table = Table(
-        f"memory: forward and backward of {LAYERS} layers, {width} wide, batch {width}, float32",
+        f"memory: {LAYERS} layers of tanh, {width} wide, batch {width}, float32, forward and back",
         ("MB at the peak", "× NumPy", "s", "answer"),
         note="above what was held before; the gradients, which stay, are in it",
     )
