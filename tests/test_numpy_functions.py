@@ -1,6 +1,7 @@
 """NumPy's functions on Tensors: each gives NumPy's values, and gradients right to second order."""
 
 import operator
+import warnings
 
 import numpy as np
 import pytest
@@ -18,11 +19,21 @@ N = np.where(RNG.random((3, 4)) < 0.3, np.nan, A)
 N[:, 0] = 1.0, 2.0, 3.0
 INNER = np.array([True, False, True, True])
 KNOWN = np.array([0.0, 0.7, 1.1, 2.5])
+SOME = (A > 0) | np.eye(3, 4, dtype=bool)  # of each row and column at least one
+SOME[:, 3] = True
+METHODS = (  # of quantiles
+    "averaged_inverted_cdf", "closest_observation", "hazen", "higher", "interpolated_inverted_cdf",
+    "inverted_cdf", "linear", "lower", "median_unbiased", "midpoint", "nearest", "normal_unbiased",
+    "weibull",
+)  # fmt: skip
 
 # The arguments that are differentiated, and how NumPy's function is called with them.
 CALLS = {
-    "amax": [((A,), lambda f, a: f(a)), ((A,), lambda f, a: f(a, axis=0))],
-    "amin": [((A,), lambda f, a: f(a, 1, keepdims=True))],
+    **{name: [((A,), lambda f, a: f(a)), ((A,), lambda f, a: f(a, 0, None, True)),
+              ((A,), lambda f, a: f(a, axis=1, initial=0.3)),
+              ((A[:0],), lambda f, a: f(a, initial=1)),
+              ((A, V[0]), lambda f, a, b: f(a, 0, where=SOME, initial=b - 1))]
+       for name in ("amax", "amin", "max", "min")},
     "angle": [((V, V + 1), lambda f, a, b: f(a - 1j * b)), ((V,), lambda f, a: f(a * 1j, True))],
     "append": [((A, B), lambda f, a, b: f(a, b)), ((A, A), lambda f, a, b: f(a, b, axis=0))],
     "apply_along_axis": [((C,), lambda f, a: f(lambda x: x[:2] * x.sum(), 1, a)),
@@ -39,7 +50,9 @@ CALLS = {
     "bincount": [((V,), lambda f, w: f(np.array([0, 2, 0, 1]), w, minlength=5))],
     "block": [((A, B), lambda f, a, b: f([[a, a], [b.T, a]]))],
     "broadcast_arrays": [((A, W), lambda f, a, b: f(a, b[:, None]))],
-    "choose": [((V, V + 1), lambda f, a, b: f(np.array([0, 1, 1, 0]), [a, b]))],
+    "choose": [((V, V + 1), lambda f, a, b: f(np.array([0, 1, 1, 0]), [a, b])),
+               ((V, V + 1), lambda f, a, b: f([0, -2, 4, 3], (a, b), mode="clip")),
+               ((V, V + 1), lambda f, a, b: f([0, -1, 4, 3], [a, b], None, "wrap"))],
     "column_stack": [((V, V + 1), lambda f, a, b: f([a, b]))],
     "compress": [((A,), lambda f, a: f(INNER, a, axis=1)), ((V,), lambda f, a: f(a > 1, a))],
     "convolve": [((V, W), lambda f, a, b, mode=mode: f(a, b, mode)) for mode in
@@ -48,7 +61,11 @@ CALLS = {
     "correlate": [((V, W), lambda f, a, b, mode=mode: f(a, b, mode)) for mode in
                   ("full", "same", "valid")] + [((W, V), lambda f, a, b: f(a, b, "full"))],
     "cov": [((A,), lambda f, a: f(a)), ((V,), lambda f, a: f(a)),
-            ((A, P), lambda f, a, b: f(a, b, ddof=0)), ((A,), lambda f, a: f(a, rowvar=False))],
+            ((A, P), lambda f, a, b: f(a, b, ddof=0)), ((A,), lambda f, a: f(a, rowvar=False)),
+            ((A,), lambda f, a: f(a, fweights=[1, 2, 0, 3])),
+            ((A, V), lambda f, a, w: f(a, aweights=w)),
+            ((A, V), lambda f, a, w: f(a, None, True, False, 2, [1, 2, 0, 3], w)),
+            ((A, V), lambda f, a, w: f(a, a * a, bias=True, aweights=w))],
     "cross": [((W, W + 1), lambda f, a, b: f(a, b * b)), ((B, A.T), lambda f, a, b: f(a, b))],
     "cumprod": [((A,), lambda f, a: f(a)), ((A,), lambda f, a: f(a, axis=1))],
     "cumsum": [((A,), lambda f, a: f(a)), ((A,), lambda f, a: f(a, axis=-1))],
@@ -67,6 +84,10 @@ CALLS = {
                ((A,), lambda f, a, s=s: f(s, a)) for s in ("ij->ji", "ij->", "ij->j", "ij")] + [
                ((A @ B,), lambda f, a: f("ii->i", a)), ((A @ B,), lambda f, a: f("ii", a)),
                ((A, B, W), lambda f, a, b, c: f("ij,jk,k->i", a, b, c)),
+               ((A, B), lambda f, a, b: f(a, [0, 1], b, [1, 2])),
+               ((A, B), lambda f, a, b: f(a, [30, 4], b, [4, 5], [5, 30])),
+               ((A, B), lambda f, a, b: f(a, [30, 4], b, [4, 5])),
+               ((C, A), lambda f, a, b: f(a, [..., 0, 1], b, [0, 1], [..., 0])),
                ((C, A), lambda f, a, b: f("...ij,ij->...i", a, b)),
                ((C, W), lambda f, a, b: f("i...,...->...i", a, b[:, None]))],
     "extract": [((A,), lambda f, a: f(a > 0, a)),
@@ -77,7 +98,8 @@ CALLS = {
     "flip": [((A,), lambda f, a: f(a, 1))],
     "fliplr": [((A,), lambda f, a: f(a))],
     "flipud": [((A,), lambda f, a: f(a))],
-    "geomspace": [((W[0], W[1]), lambda f, a, b: f(a, b, 5))],
+    "geomspace": [((W[0], W[1]), lambda f, a, b: f(a, b, 5)),
+                  ((W, W + 1), lambda f, a, b: f(-a, -b, 4, axis=1))],
     "gradient": [((A,), lambda f, a: f(a)), ((A,), lambda f, a: f(a, 0.5, axis=1)),
                  ((V,), lambda f, a: f(a, KNOWN)), ((V,), lambda f, a: f(a, edge_order=2))],
     "hsplit": [((A,), lambda f, a: f(a, 2))],
@@ -93,7 +115,9 @@ CALLS = {
     "insert": [((A, V), lambda f, a, b: f(a, 1, b, axis=0)),
                ((V, W), lambda f, a, b: f(a, [0, 2, 4], b))],
     "interp": [((W, V), lambda f, x, y: f(x, KNOWN, y)),
-               ((np.array([-1.0, 0.3, 3.0]), V), lambda f, x, y: f(x, KNOWN, y, left=7.0))],
+               ((np.array([-1.0, 0.3, 3.0]), V), lambda f, x, y: f(x, KNOWN, y, left=7.0)),
+               ((np.array([-1.0, 0.3, 3.0]), V), lambda f, x, y: f(x, KNOWN, y, 7.0, period=2.4)),
+               ((W, KNOWN, V), lambda f, x, z, y: f(x * 4, z + 0.1, y, period=-1.7))],
     "kron": [((A, B), lambda f, a, b: f(a, b)), ((V, A), lambda f, a, b: f(a, b))],
     "lib.stride_tricks.sliding_window_view": [((A,), lambda f, a: f(a, (2, 2)))],
     "lib.scimath.arccos": [((A / 9,), lambda f, a: f(a)), ((A * 9,), lambda f, a: np.abs(f(a)))],
@@ -106,8 +130,12 @@ CALLS = {
     "lib.scimath.power": [((A, P), lambda f, a, b: f(a, b)), ((P, A), lambda f, a, b: f(a, b))],
     "lib.scimath.sqrt": [((A,), lambda f, a: f(a)), ((P,), lambda f, a: f(a))],
     "linspace": [((V, V + 1), lambda f, a, b: f(a, b, 5)),
-                 ((W[0],), lambda f, a: f(a, 3.0, 4, endpoint=False))],
-    "logspace": [((W[0], W[1]), lambda f, a, b: f(a, b, 5))],
+                 ((W[0],), lambda f, a: f(a, 3.0, 4, endpoint=False)),
+                 ((V, V + 1), lambda f, a, b: f(a, b, 5, retstep=True, axis=-1))],
+    "logspace": [((W[0], W[1]), lambda f, a, b: f(a, b, 5)),
+                 ((W, W + 1), lambda f, a, b: f(a, b, 4, base=3.0, axis=1))],
+    "mean": [((A,), lambda f, a: f(a, 0, None, None, True)), ((A,), lambda f, a: f(a, where=SOME)),
+             ((A,), lambda f, a: f(a, 1, keepdims=True, where=SOME))],
     "median": [((A,), lambda f, a: f(a)), ((C,), lambda f, a: f(a, [2, 0])),
                ((A,), lambda f, a: f(a, axis=0, keepdims=True))],
     "meshgrid": [((V, W), lambda f, a, b: f(a, b)),
@@ -117,10 +145,23 @@ CALLS = {
     "outer": [((A, W), lambda f, a, b: f(a, b))],
     "pad": [((A,), lambda f, a: f(a, ((1, 2), (0, 1)), constant_values=2.0))] + [
             ((A,), lambda f, a, mode=mode: f(a, 2, mode)) for mode in
-            ("constant", "edge", "reflect", "symmetric", "wrap")],
-    "partition": [((A,), lambda f, a: f(a, 1)), ((A,), lambda f, a: f(a, 2, axis=0))],
-    "percentile": [((A,), lambda f, a: f(a, 30)), ((A,), lambda f, a: f(a, [10, 75], axis=1))],
-    "piecewise": [((A,), lambda f, a: f(a, [a < 0, a > 1], [lambda x: -x, 2.0, np.square]))],
+            ("constant", "edge", "linear_ramp", "reflect", "symmetric", "wrap")] + [
+            ((A,), lambda f, a, n=n, mode=mode: f(a, n, mode, reflect_type="odd")) for mode in
+            ("reflect", "symmetric") for n in (1, ((2, 8), (0, 1)), ((0, 9), (14, 3)))] + [
+            ((A[:1],), lambda f, a, mode=mode: f(a, 2, mode, reflect_type="odd"))
+            for mode in ("reflect", "symmetric")] + [
+            ((A,), lambda f, a: f(a, ((1, 2), (2, 0)), constant_values=((1.0, 2.0), (3.0, 4.0)))),
+            ((A, V), lambda f, a, b: f(a, 1, constant_values=b[:2])),
+            ((C,), lambda f, a: f(a, (1, 2), "linear_ramp", end_values=(2.0, 3.0))),
+            ((A, V), lambda f, a, b: f(a, {1: 2}, constant_values=b[0]))],
+    "partition": [((A,), lambda f, a: f(a, 1)), ((A,), lambda f, a: f(a, 2, axis=0)),
+                  ((A,), lambda f, a: f(a, 2, axis=None, kind="introselect"))],
+    "percentile": [((A,), lambda f, a: f(a, 30)), ((A,), lambda f, a: f(a, [10, 75], axis=1)),
+                   ((A,), lambda f, a: f(a, 30, 0, None, False, "weibull", True))],
+    "piecewise": [((A,), lambda f, a: f(a, [a < 0, a > 1], [lambda x: -x, 2.0, np.square])),
+                  ((A,), lambda f, a: f(a, [a < 0, a > 1], [np.sum, np.sqrt])),
+                  ((V,), lambda f, a: f(a, a > 1, [lambda x, n, m=0: n * x * x + m, 1.0], 3, m=2)),
+                  ((V[0],), lambda f, a: f(a, [a > 0, a < 0], [np.square, np.exp]))],
     "poly": [((V,), lambda f, a: f(a)), ((A @ B,), lambda f, a: f(a)),
              ((np.diag(W) + np.tri(3, k=-1).T - np.tri(3, k=-1),), lambda f, a: f(a)),
              ((V,), lambda f, a: f(a * 1j))],
@@ -128,14 +169,19 @@ CALLS = {
     "polyder": [((V,), lambda f, a: f(a, 2))],
     "polydiv": [((V, W[:2]), lambda f, a, b: f(a, b)), ((W, V), lambda f, a, b: f(a, b)),
                 ((V, V + 1), lambda f, a, b: f(a, b)), ((V, W[:1]), lambda f, a, b: f(a, b))],
-    "polyfit": [((V, V + 1), lambda f, x, y: f(x + np.arange(4.0), y, 2))],
+    "polyfit": [((V, V + 1), lambda f, x, y: f(x + np.arange(4.0), y, 2)),
+                ((V, B, W[0]), lambda f, x, y, w: f(x + np.arange(4.0), y, 1, w=x * w))],
     "polyint": [((V,), lambda f, a: f(a, 2, [1.0, 2.0]))],
     "polymul": [((V, W), lambda f, a, b: f(a, b)), ((V, W), lambda f, a, b: f(a, b[0]))],
     "polysub": [((W, V), lambda f, a, b: f(a, b))],
     "polyval": [((V, A), lambda f, a, b: f(a, b))],
+    "prod": [((A,), lambda f, a: f(a, 1, None, None, True)),
+             ((A, V[0]), lambda f, a, b: f(a, 0, where=SOME, initial=b))],
     "ptp": [((A,), lambda f, a: f(a, axis=1))],
     "quantile": [((A,), lambda f, a: f(a, [0.2, 0.9], axis=0, keepdims=True)),
-                 ((C,), lambda f, a: f(a, 0.4, axis=(0, 2)))],
+                 ((C,), lambda f, a: f(a, 0.4, axis=(0, 2)))] + [
+                 ((A,), lambda f, a, method=method: f(a, [0.05, 0.25, 0.65], 1, method=method))
+                 for method in METHODS],
     "real_if_close": [((V,), lambda f, a: f(a + 0j)), ((V,), lambda f, a: np.abs(f(a * 1j)))],
     "repeat": [((A,), lambda f, a: f(a, [1, 2, 0], axis=0)), ((A,), lambda f, a: f(a, 2))],
     "resize": [((V,), lambda f, a: f(a, (2, 3)))],
@@ -148,9 +194,16 @@ CALLS = {
     "select": [((A, P), lambda f, a, b: f([A > 0, P > 1], [a, b * 2], 3.0))],
     "setdiff1d": [((V,), lambda f, a: f(a, a[:2]))],
     "setxor1d": [((V, W), lambda f, a, b: f(a, b))],
+    "std": [((A,), lambda f, a: f(a, 0, None, None, 1, True)),
+            ((A,), lambda f, a: f(a, 1, ddof=1, where=SOME | (A < 0))),
+            ((A,), lambda f, a: f(a, mean=np.mean(a, keepdims=True), correction=1))],
+    "sum": [((A,), lambda f, a: f(a, 1, None, None, True)), ((A,), lambda f, a: f(a, where=SOME)),
+            ((A, V[0]), lambda f, a, b: f(a, 0, initial=b, where=SOME[:, :1])),
+            ((A[:0],), lambda f, a: f(a, initial=2.0))],
     "sort_complex": [((A,), lambda f, a: np.imag(f(a * 1j))), ((A,), lambda f, a: f(a))],
     "split": [((V,), lambda f, a: f(a, 2)), ((A,), lambda f, a: f(a, [1, 3], axis=1))],
-    "take": [((A,), lambda f, a: f(a, (2, 2))),
+    "take": [((A,), lambda f, a: f(a, (2, 2))), ((A,), lambda f, a: f(a, [-3, 40], mode="clip")),
+             ((A,), lambda f, a: f(a, [[-1, 9]], 0, None, "wrap")),
              ((A,), lambda f, a: f(a, [1, 1, 7])), ((C,), lambda f, a: f(a, [[0, 2]], axis=1))],
     "tile": [((A,), lambda f, a: f(a, (2, 1, 2)))],
     "trace": [((C,), lambda f, a: f(a, 1, 1, 2))],
@@ -163,9 +216,13 @@ CALLS = {
                    ((V,), lambda f, a: f(0 * a))],
     "triu": [((C,), lambda f, a: f(a))],
     "union1d": [((V, W), lambda f, a, b: f(a, b))],
-    "unique": [((A,), lambda f, a: f(np.concatenate([a, a[:2]])))],
+    "unique": [((A,), lambda f, a: f(np.concatenate([a, a[:2]]))),
+               ((A,), lambda f, a: f(np.concatenate([a, a[:2]]), return_counts=True)[0])],
     "unique_values": [((V,), lambda f, a: np.sort(f(np.concatenate([a, a[:2]]))))],
     "unwrap": [((V * 9,), lambda f, a: f(a))],
+    "var": [((A,), lambda f, a: f(a, 0, None, None, 1, True)),
+            ((A,), lambda f, a: f(a, where=SOME, mean=np.mean(a, keepdims=True))),
+            ((A,), lambda f, a: f(a, 1, ddof=1, where=SOME | (A < 0), keepdims=True))],
     "vander": [((V,), lambda f, a: f(a, 3)), ((V,), lambda f, a: f(a, increasing=True))],
     "vdot": [((A, P), lambda f, a, b: f(a, b))],
     "vsplit": [((B,), lambda f, a: f(a, 2))],
@@ -177,6 +234,7 @@ CALLS = {
 } | {
     "nanpercentile": [((N,), lambda f, a: f(a, 40)), ((N,), lambda f, a: f(a, [20, 50], axis=1))],
     "nanquantile": [((N,), lambda f, a: f(a, 0.4)), ((N,), lambda f, a: f(a, 0.4, axis=0)),
+                    ((N,), lambda f, a: f(a, [0.4, 0.5], 1, method="hazen", keepdims=True)),
                     ((np.stack([N, N + 1]),), lambda f, a: f(a, [0.4, 0.5], axis=(0, 2)))],
 }  # fmt: skip
 
@@ -305,11 +363,16 @@ def test_methods_of_ufuncs(call):
 @pytest.mark.parametrize(
     ("call", "told"),
     [
-        (lambda x: np.quantile(x, 0.5, method="nearest"), "method 'nearest' is not 'linear'"),
+        (lambda x: np.quantile(x, 0.5, weights=P, method="inverted_cdf"), "argument 'weights'"),
         (lambda x: np.convolve(x[0], x[0], "odd"), "mode 'odd'"),
         (lambda x: np.gradient(x, 1.0, 2.0, 3.0), "one spacing for each axis"),
-        (lambda x: np.einsum(x, [0, 1]), "subscripts as one string"),
-        (lambda x: np.interp(x, KNOWN, V, period=2.0), "no period"),
+        (lambda x: np.pad(x, 1, "mean"), "no mode 'mean'"),
+        (lambda x: np.sum(x, out=np.zeros(())), "numpy.sum of a Tensor: out= would lose the grad"),
+        (lambda x: np.unique(x, axis=0), "numpy.unique of a Tensor takes no axis"),
+        (lambda x: np.cross(x[:, :3], x[:, :3], 0), "numpy.cross of a Tensor .* 'axisa'"),
+        (lambda x: np.piecewise(x, [x > 0], [1.0, 2.0, 3.0]), "a function for each condition"),
+        (lambda x: np.linalg.qr(x, "raw"), "'raw' is not"),
+        (lambda x: np.ravel(x, "K"), "order 'K'"),
         (lambda x: np.add.at(x, [0], 1.0), r"numpy\.add\.at"),
     ],
 )
@@ -400,14 +463,110 @@ def test_nothing_drops_the_graph_without_a_word(name):
     assert answered == (name not in REFUSED) or name in {*CALLS, *CHANGES}
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"mode": "reflect", "reflect_type": "odd"}, "reflect_type 'odd'"),
-        ({"constant_values": ((1.0, 2.0),)}, "one number as constant_values"),
-    ],
-)
-def test_padding_that_computes_is_refused(options, said):
-    x = tg.tensor([1.0, 2.0, 4.0], requires_grad=True)
-    with pytest.raises(tg.ArgumentError, match=said):
-        np.pad(x, 1, **options)
+# ---------------------------------------------------------------- how NumPy's functions are called
+
+
+ALONE = {  # where a promise or a way of computing changes no value
+    "casting": lambda x: np.concatenate([x, x], casting="no"),
+    "copy": lambda x: np.reshape(x, -1, copy=False),
+    "kind": lambda x: np.sort(x, -1, "stable"),
+    "memory": lambda x: np.copy(x, "F", True),
+    "none": lambda x: np.mean(x, 0, None, None),
+    "order": lambda x: np.ones_like(x, order="F") * x,
+    "overwriting": lambda x: np.median(x, 0, overwrite_input=True),
+    "reducing": lambda x: np.add.reduce(x, 1, None, None, True, 2.0, SOME),
+    "ufunc": lambda x: np.add(x, 1.0, where=True, casting="same_kind", order="K", subok=True),
+    "hermitian": lambda x: np.linalg.pinv(x, hermitian=False),
+    "no value": lambda x: np.sum(x, initial=np._NoValue, where=np._NoValue),
+    "methods": lambda x: x.sum(0, None, None, True) + x.max(0, initial=0.5) + x.copy("F"),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_arguments_that_change_no_value_are_taken(name):
+    call = ALONE[name]
+    assert np.allclose(call(tg.tensor(A, requires_grad=True)).numpy(), call(A), rtol=1e-15)
+    check_grads(call, (A,), order=2)
+
+
+ORDERS = {
+    "reshape": lambda x, order: np.reshape(x, (4, 3), order=order),
+    "ravel": lambda x, order: np.ravel(x, order),
+    "method": lambda x, order: x.reshape(2, 6, order=order),
+    "flatten": lambda x, order: x.flatten(order),
+}
+
+
+@pytest.mark.parametrize("order", ["C", "F", "A"])
+@pytest.mark.parametrize("name", ORDERS)
+def test_the_order_of_entries(name, order):
+    for turn in (lambda x: x, lambda x: x.T, lambda x: x[:, ::2].repeat(2, 1)):
+        x = tg.tensor(A, requires_grad=True)
+        found, expected = (ORDERS[name](turn(one), order) for one in (x, A))
+        assert np.array_equal(found.numpy(), expected)
+        check_grads(lambda x, turn=turn: ORDERS[name](turn(x), order), (A,), order=1)
+
+
+def test_dtypes_that_are_asked_for():
+    x = tg.tensor(A, requires_grad=True)
+    for call in (
+        lambda a: np.concatenate([a, a], dtype="f4"), lambda a: np.stack([a, a], dtype="f4"),
+        lambda a: np.hstack([a, a], dtype="f4"), lambda a: np.sum(a, dtype="f4"),
+        lambda a: np.mean(a, dtype="f4"), lambda a: np.std(a, dtype="f4"),
+        lambda a: np.cumsum(a, dtype="f4"), lambda a: np.trace(a, dtype="f4"),
+        lambda a: np.cov(a, dtype="f4"), lambda a: np.linspace(a, 2.0, 3, dtype="f4"),
+        lambda a: np.geomspace(abs(a), 2.0, 3, dtype="f4"), lambda a: np.zeros_like(a, "f4"),
+    ):  # fmt: skip
+        found, expected = call(x), call(A)
+        assert found.dtype == expected.dtype == "float32"
+        assert np.allclose(found.numpy(), expected, rtol=1e-6)
+    y = np.linspace(tg.tensor(-1.5), -3.0, 4, dtype=int)
+    assert y.tolist() == np.linspace(-1.5, -3.0, 4, dtype=int).tolist()
+
+
+@pytest.mark.parametrize("turn", [lambda a: a, lambda a: a + 1j * a @ a])
+@pytest.mark.parametrize("triangle", ["L", "U", "u"])
+def test_the_triangle_of_a_hermitian_matrix(triangle, turn):
+    a = turn(RNG.normal(size=(2, 3, 3)))
+    x = tg.tensor(a, requires_grad=True)
+    for found, expected in zip(
+        (*np.linalg.eigh(x, triangle), np.linalg.eigvalsh(x, triangle)),
+        (*np.linalg.eigh(a, triangle), np.linalg.eigvalsh(a, triangle)), strict=True,
+    ):  # fmt: skip
+        assert np.array_equal(found.numpy(), expected)  # the other triangle is not read
+
+    def of_both(a):
+        a = turn(a)
+        return np.linalg.eigvalsh(a + np.conj(a).mT, triangle)
+
+    check_grads(of_both, (RNG.normal(size=(2, 3, 3)),), order=2)
+    check_grads(lambda a: np.abs(np.linalg.eigh(a + a.T, triangle)[1]), (A[:, :3],), order=1)
+
+
+def test_nan_among_the_entries():
+    rows = np.array([[1.0, np.nan, 3.0], [np.nan] * 3, [4.0, 5.0, 7.0]])
+    x = tg.tensor(rows, requires_grad=True)
+    for name, *more in (("median",), ("quantile", 0.3), ("percentile", 30, ), ("nanmedian",),
+                        ("nanquantile", 0.3), ("nanmax",), ("nanmin",), ("nanmean",)):  # fmt: skip
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = getattr(np, name)(rows, *more, axis=1)
+            found = getattr(np, name)(x, *more, axis=1)
+        assert np.array_equal(found.numpy(), expected, equal_nan=True), name
+    np.nanstd(tg.tensor([2.0, np.nan, 2.0], requires_grad=True)).backward()  # as std: no NaN
+
+
+def test_places_of_what_is_not_zero_are_plain_numbers():
+    x = tg.tensor(A, requires_grad=True)
+    for found, expected in zip(np.where(x > 0), np.where(A > 0), strict=True):
+        assert type(found) is np.ndarray
+        assert np.array_equal(found, expected)
+
+
+def test_what_has_no_gradient_takes_all_of_numpys_arguments():
+    x = tg.tensor(A, requires_grad=True)
+    assert np.array_equal(np.any(x > 1, axis=0, where=SOME), np.any(A > 1, axis=0, where=SOME))
+    assert np.argsort(x, axis=None, kind="stable").tolist() == np.argsort(A, axis=None).tolist()
+    assert np.linalg.matrix_rank(x, 1e-3, hermitian=False) == 3
+    assert np.argmax(x, 0, None, keepdims=True).tolist() == np.argmax(A, 0, keepdims=True).tolist()
+    assert x.argmin(0, None, keepdims=True).shape == (1, 4)

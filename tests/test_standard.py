@@ -397,8 +397,8 @@ def test_methods_are_ndarrays(name):
 
 
 def test_another_order_is_refused():
-    with pytest.raises(tg.ArgumentError, match="reshape: order 'A'"):
-        tg.asarray(A).ravel("A")
+    with pytest.raises(tg.ArgumentError, match="reshape: order 'K'"):
+        tg.asarray(A).ravel("K")
 
 
 def test_dot_is_ndarrays():

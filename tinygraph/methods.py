@@ -12,7 +12,7 @@ from . import namespace
 from .errors import ArgumentError, BoundsError, DTypeError, TinygraphError
 from .modes import MODES
 from .rules import RULES, Rule
-from .tensor import Tensor, Wrapped, innermost, named
+from .tensor import Tensor, Wrapped, array_of, innermost, named
 
 VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")  # of the array API standard
 
@@ -20,13 +20,16 @@ VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")  # of the arr
 def reshape(self: Tensor, *shape: Any, order: str = "C") -> Tensor:
     """Return the entries in another shape; one length may be −1.
 
-    They are read and put with the last index changing fastest, or with order "F" the first.
+    They are read and put with the last index changing fastest, or with order "F" the first; with
+    "A" as they lie in memory.
     """
     lengths = namespace.shape_of(shape[0] if len(shape) == 1 else shape)
+    if order == "A":
+        order = "F" if array_of(self).flags.fnc else "C"
     if order == "F":
         return transpose(namespace.reshape(transpose(self), lengths[::-1]))
     if order != "C":
-        raise ArgumentError(f'reshape: order {order!r} is neither "C" nor "F".')
+        raise ArgumentError(f'reshape: order {order!r} is not "C", "F" or "A".')
     return namespace.reshape(self, lengths)
 
 
@@ -61,7 +64,7 @@ def swapaxes(self: Tensor, axis1: int, axis2: int) -> Tensor:
     return transpose(self, axes)
 
 
-def copy(self: Tensor) -> Tensor:
+def copy(self: Tensor, order: str = "C") -> Tensor:
     """Return the same values, recorded, as a Tensor that is no view."""
     bits = self.dtype.kind == "b"  # which have no sign
     return namespace.logical_or(self, False) if bits else namespace.positive(self)
@@ -121,7 +124,7 @@ def dlpack(
             "from the other library. Use .detach() to say so.",
             stacklevel=2,
         )
-    values = self.data if copy is False else self._data.copy()
+    values = self.data if copy is False else self.numpy()
     return values.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device)
 
 
@@ -143,7 +146,9 @@ def array_namespace(self: Tensor, /, *, api_version: str | None = None) -> Any:
 def reduction(rule: Rule) -> Callable:
     """Make the method of a reduction, whose first argument is the axis."""
 
-    def method(self: Tensor, axis: Any = None, **options: Any) -> Tensor:
+    def method(self: Tensor, axis: Any = None, *others: Any, **options: Any) -> Tensor:
+        if others or options.keys() - rule.parameters.keys():
+            return getattr(numpy, rule.name)(self, axis, *others, **options)
         return getattr(namespace, rule.name)(self, axis=axis, **options)
 
     method.__doc__ = rule.doc

@@ -6,7 +6,7 @@ function is applied to the entries' places, and the entries are taken from there
 
 import inspect
 from collections.abc import Callable
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from itertools import accumulate
 from operator import attrgetter
 from string import ascii_letters
@@ -26,9 +26,9 @@ signature_of = cache(inspect.signature)
 # What they move, by the names of NumPy's parameters; * for all of several arguments.
 MOVES = {
     "append": "arr values", "array_split": "ary", "atleast_1d": "*", "atleast_2d": "*",
-    "atleast_3d": "*", "block": "arrays", "broadcast_arrays": "*", "column_stack": "tup",
-    "compress": "a", "delete": "arr", "diag": "v", "diagflat": "v", "diagonal": "a",
-    "dsplit": "ary", "dstack": "tup", "extract": "arr", "fft.fftshift": "x",
+    "atleast_3d": "*", "block": "arrays", "broadcast_arrays": "*", "choose": "choices",
+    "column_stack": "tup", "compress": "a", "delete": "arr", "diag": "v", "diagflat": "v",
+    "diagonal": "a", "dsplit": "ary", "dstack": "tup", "extract": "arr", "fft.fftshift": "x",
     "fft.ifftshift": "x", "flip": "m", "fliplr": "m", "flipud": "m", "hsplit": "ary",
     "hstack": "tup", "insert": "arr values", "lib.stride_tricks.sliding_window_view": "x",
     "meshgrid": "*", "moveaxis": "a", "repeat": "a", "resize": "a", "roll": "a", "rollaxis": "a",
@@ -45,7 +45,7 @@ CHANGES = {
 def mover(theirs: Callable, moved: str, changes: bool = False) -> Callable:
     """Make the function that moves entries of Tensors as NumPy's moves those of arrays."""
 
-    def call(*args: Any, **options: Any) -> Any:
+    def call(*args: Any, dtype: Any = None, **options: Any) -> Any:
         bound = signature_of(theirs).bind(*args, **options)
         names = moved.split() if moved != "*" else list(bound.arguments)[:1]
         parts = [xp.zeros((1,), dtype=bool)]  # for the zeros that are put in, in place 0
@@ -66,6 +66,7 @@ def mover(theirs: Callable, moved: str, changes: bool = False) -> Callable:
             bound.arguments[name] = each(place if name in names else values, given)
         places = theirs(*bound.args, **bound.kwargs)
         entries = xp.concat([parts[0].astype(parts[1].dtype), *parts[1:]])
+        entries = xp.asarray(entries, dtype=dtype)
         if not changes:
             return each(lambda one: entries[one], places)
         target[...] = entries[bound.arguments[names[0]]]
@@ -123,9 +124,7 @@ def kron(a: Any, b: Any) -> Tensor:
 
 def einsum(*operands: Any, optimize: Any = False) -> Tensor:
     """Sum products of entries as subscripts say, one pair of operands after the other."""
-    if not isinstance(operands[0], str):
-        raise ArgumentError("numpy.einsum of a Tensor takes its subscripts as one string.")
-    text, *arrays = operands
+    text, *arrays = operands if isinstance(operands[0], str) else as_text(*operands)
     given, arrow, out = text.replace(" ", "").partition("->")
     tensors = [xp.asarray(one) for one in arrays]
     try:  # without numbers, for what NumPy says of the subscripts
@@ -140,7 +139,9 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
         wide = max(wide, hidden, key=len)
         labels.append(one.replace("...", hidden))
     if wide and arrow and "..." not in out:
-        raise ArgumentError(f"numpy.einsum: {text!r}: the output has no '...' for axes of operands.")
+        raise ArgumentError(
+            f"numpy.einsum: {text!r}: the output has no '...' for axes of operands."
+        )
     if arrow:
         out = out.replace("...", wide)
     else:
@@ -153,6 +154,14 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
         total, names = contract(total, names, tensor, more, keep)
     total, names = summed(total, names, out)
     return xp.permute_dims(total, tuple(map(names.index, out)))
+
+
+def as_text(*operands: Any) -> tuple:
+    """Return subscripts as one string, and the arrays, each of which had its own in a list."""
+    letters, count = ascii_letters.swapcase(), len(operands) // 2  # in the order of their codes
+    lists = operands[1 : 2 * count : 2] + operands[2 * count :]
+    texts = ["".join("..." if i is Ellipsis else letters[i] for i in one) for one in lists]
+    return "->".join([",".join(texts[:count]), *texts[count:]]), *operands[: 2 * count : 2]
 
 
 def distinct(x: Tensor, names: str) -> tuple[Tensor, str]:
@@ -215,35 +224,59 @@ def convolve(a: Any, v: Any, mode: str = "full", correlating: bool = False) -> T
     return (windows @ v[::-1])[front : n + m - 1 - back]
 
 
-# ---------------------------------------------------------------- what is not a number
+# ---------------------------------------------------------------- some of the entries
 
 
-def without_nan(name: str, fill: float) -> Callable:
-    """Make a reduction that passes NaN over."""
+def beside(name: str, join: str, unit: float) -> Callable:
+    """Make a reduction of the entries where a condition holds, and of a number beside them."""
 
-    def call(a: Any, *args: Any, **options: Any) -> Tensor:
-        a = xp.asarray(a)
-        return getattr(numpy, name)(xp.where(xp.isnan(a), fill, a), *args, **options)
+    def call(a: Any, *, initial: Any = None, where: Any = True, **options: Any) -> Tensor:
+        a, some, extreme = xp.asarray(a), where is not True, numpy.isinf(unit)
+        other = None if initial is None else xp.asarray(initial)
+        if some:
+            where = xp.broadcast_to(where, a.shape)
+            a = xp.where(where, a, other.astype(a.dtype) if extreme and other is not None else unit)
+        if other is not None:
+            y = xp.public(name if a.size else "sum")(a, **options)
+            return xp.public(join if a.size else "add")(y, other.astype(y.dtype))
+        y = xp.public(name)(a, **options)
+        return xp.where(xp.any(where, **options), y, numpy.nan) if some and extreme else y
 
     return call
 
 
-def nanmean(a: Any, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-    """Return the mean of the numbers among the entries."""
-    a = xp.asarray(a)
-    there = ~xp.isnan(a)
-    count = xp.sum(there.astype(a.dtype), axis=axis, keepdims=keepdims)
-    return xp.sum(xp.where(there, a, 0.0), axis=axis, keepdims=keepdims) / count
+def mean(a: Any, axis: Any = None, dtype: Any = None, where: Any = True, **kept: Any) -> Tensor:
+    """Return the mean of the entries where a condition holds."""
+    a = xp.asarray(a, dtype=dtype)
+    if where is True:
+        return xp.mean(a, axis=axis, **kept)
+    there = xp.broadcast_to(where, a.shape).astype(a.dtype)
+    return average(xp.where(where, a, 0.0), axis, there, **kept)
 
 
-def nanvar(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
-    """Return the variance of the numbers among the entries."""
-    a = xp.asarray(a)
-    there = ~xp.isnan(a)
-    count = xp.sum(there.astype(a.dtype), axis=axis, keepdims=keepdims)
-    off = xp.where(there, a, 0.0) - nanmean(a, axis, keepdims=True)
-    squares = xp.where(there, off * off, 0.0)
-    return xp.sum(squares, axis=axis, keepdims=keepdims) / (count - ddof)
+def variance(
+    a: Any, axis: Any = None, dtype: Any = None, *, name: str = "var", ddof: float = 0,
+    correction: Any = None, keepdims: bool = False, where: Any = True, mean: Any = None,
+) -> Tensor:  # fmt: skip
+    """Return the variance or deviation, about a given mean, of entries where a condition holds."""
+    a, ddof = xp.asarray(a, dtype=dtype), ddof if correction is None else correction
+    over = {"axis": axis, "keepdims": keepdims}
+    if where is True and mean is None:
+        return xp.public(name)(a, correction=ddof, **over)
+    mean = FUNCTIONS["mean"](a, axis, keepdims=True, where=where) if mean is None else mean
+    off = xp.where(where, a - mean, 0.0)
+    there = xp.broadcast_to(where, a.shape).astype(xp.real(off).dtype)
+    y = xp.sum(xp.linalg.squares(off), **over) / (xp.sum(there, **over) - ddof)
+    return xp.linalg.root(y) if name == "std" else y
+
+
+def of_numbers(function: Callable) -> Callable:
+    """Make a reduction of the entries where a condition holds one that passes NaN over."""
+
+    def call(a: Any, *args: Any, where: Any = True, **options: Any) -> Tensor:
+        return function(a, *args, where=~xp.isnan(xp.asarray(a)) & where, **options)
+
+    return call
 
 
 def nan_to_num(
@@ -290,56 +323,93 @@ def ptp(a: Any, axis: Any = None, *, keepdims: bool = False) -> Tensor:
     return xp.max(a, axis=axis, keepdims=keepdims) - xp.min(a, axis=axis, keepdims=keepdims)
 
 
-def quantile(
-    a: Any, q: Any, axis: Any = None, *, method: str = "linear", keepdims: bool = False
-) -> Tensor:
-    """Return quantiles, interpolated between the sorted entries."""
-    if method != "linear":
-        raise ArgumentError(f"numpy.quantile of a Tensor: method {method!r} is not 'linear'.")
-    a, weak, q = xp.asarray(a), isinstance(q, int | float), numpy.asarray(q, dtype=float)
+def in_order(a: Any, axis: Any, keepdims: bool, pick: Callable, over_nan: bool = False) -> Tensor:
+    """Pick from the sorted entries along some axes, and with `over_nan` from the numbers alone."""
+    a = xp.asarray(a)
     axes = range(a.ndim) if axis is None else xp.shape_of(axis)
     kept = [i for i in range(a.ndim) if i not in {one % a.ndim for one in axes}]
     order = [i for i in range(a.ndim) if i not in kept]
     rows = xp.permute_dims(a, (*order, *kept)).reshape(-1, *(a.shape[i] for i in kept))
-    rows = xp.sort(rows, axis=0)
-    place = q * (rows.shape[0] - 1)
-    low = numpy.floor(place).astype(int)
-    share = (place - low).reshape(q.shape + (1,) * len(kept))
-    share = share.astype(a.dtype if weak and a.dtype.kind == "f" else float)
-    high = numpy.minimum(low + 1, rows.shape[0] - 1)
-    found = rows[low] + (rows[high] - rows[low]) * share
+    rows = xp.sort(rows, axis=0)  # NaN last
+    if over_nan:
+        flat = rows.reshape(rows.shape[0], -1)
+        counts = numpy.sum(~numpy.isnan(values(flat)), axis=0).tolist()
+        found = xp.stack([pick(flat[: n or 1, i]) for i, n in enumerate(counts)], axis=-1)
+        found = found.reshape(found.shape[:-1] + rows.shape[1:])
+    else:
+        found = pick(rows)
+    if rows.dtype.kind == "f" and not over_nan:
+        found = xp.where(xp.isnan(rows[-1]), numpy.nan, found)
     if keepdims:
         shape = tuple(n if i in kept else 1 for i, n in enumerate(a.shape))
-        found = found.reshape(q.shape + shape)
+        found = found.reshape(found.shape[: found.ndim - len(kept)] + shape)
     return found
 
 
-def median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+def quantiles(theirs: Callable, over_nan: bool = False) -> Callable:
+    """Make a function of quantiles; where they lie it says itself, for the numbers from 0 up."""
+
+    def call(
+        a: Any, q: Any, axis: Any = None, keepdims: Any = False, method: str = "linear"
+    ) -> Any:
+        weak, q = type(q) in (int, float), numpy.asarray(q)
+
+        def pick(rows: Tensor) -> Tensor:
+            place = theirs(numpy.arange(rows.shape[0]), q, method=method)
+            if place.dtype.kind == "i":
+                return rows[place]
+            low = numpy.floor(place).astype(int)
+            high = numpy.minimum(low + 1, rows.shape[0] - 1)
+            share = (place - low)[(..., *[None] * (rows.ndim - 1))]
+            share = share.astype(rows.dtype if weak and rows.dtype.kind == "f" else float)
+            step = rows[high] - rows[low]
+            return xp.where(share < 0.5, rows[low] + step * share, rows[high] - step * (1 - share))
+
+        return in_order(a, axis, keepdims, pick, over_nan)
+
+    return call
+
+
+def median(a: Any, axis: Any = None, *, keepdims: bool = False, over_nan: bool = False) -> Tensor:
     """Return the middle entry, or the mean of the two in the middle."""
-    return quantile(a, 0.5, axis, keepdims=keepdims)
+
+    def pick(rows: Tensor) -> Tensor:
+        return xp.mean(rows[(rows.shape[0] - 1) // 2 : rows.shape[0] // 2 + 1], axis=0)
+
+    return in_order(a, axis, keepdims, pick, over_nan)
 
 
-def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None) -> Tensor:
-    """Return the covariances of variables, each a row of observations."""
-    m = variables(m, rowvar)
+def cov(
+    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None,
+    fweights: Any = None, aweights: Any = None, *, dtype: Any = None,
+) -> Tensor:  # fmt: skip
+    """Return the covariances of variables, each a row of observations, which may have weights."""
+    m = variables(m, rowvar, dtype)
     if y is not None:
-        m = xp.concat([m, variables(y, rowvar)])
+        m = xp.concat([m, variables(y, rowvar, dtype)])
     ddof = (0 if bias else 1) if ddof is None else ddof
-    off = m - xp.mean(m, axis=1, keepdims=True)
-    products = off @ xp.conj(off).T / (m.shape[1] - ddof)
-    return products.reshape(()) if products.size == 1 else products
+    weights = [xp.asarray(one) for one in (fweights, aweights) if one is not None]
+    if weights:
+        w = reduce(xp.multiply, weights)
+        off = m - xp.sum(m * w, axis=1, keepdims=True) / xp.sum(w)
+        lost = 1 if aweights is None else xp.sum(w * weights[-1]) / xp.sum(w)
+        products, scale = (off * w) @ xp.conj(off).T, 1 / (xp.sum(w) - ddof * lost)
+    else:
+        off, count = m - xp.mean(m, axis=1, keepdims=True), m.shape[1] - ddof
+        products, scale = off @ xp.conj(off).T, 1 / count if count > 0 else numpy.inf
+    return products.reshape(()) * scale if products.size == 1 else products * scale
 
 
-def variables(m: Any, rowvar: bool) -> Tensor:
+def variables(m: Any, rowvar: bool, dtype: Any = None) -> Tensor:
     """Return variables as the rows of a matrix."""
     m = xp.asarray(m)
-    m = m.astype(numpy.result_type(m.dtype, numpy.float64))
+    m = m.astype(numpy.result_type(m.dtype, numpy.float64) if dtype is None else dtype)
     return m.reshape(1, -1) if m.ndim < 2 else m if rowvar or m.shape[0] == 1 else m.T
 
 
-def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Tensor:
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Tensor:
     """Return the correlations of variables."""
-    products = cov(x, y, rowvar)
+    products = cov(x, y, rowvar, dtype=dtype)
     if not products.ndim:
         return products / products
     deviation = xp.sqrt(xp.real(products[numpy.diag_indices(products.shape[0])]))
@@ -404,9 +474,12 @@ def interp(
     x: Any, known: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
 ) -> Tensor:
     """Interpolate between points, with the values at the ends beyond them."""
-    if period is not None:
-        raise ArgumentError("numpy.interp of a Tensor takes no period; wrap x by % before.")
     x, known, values = (xp.asarray(one) for one in (x, known, fp))
+    if period is not None:
+        x, known, left, right = x % abs(period), known % abs(period), None, None
+        around = numpy.argsort(known.numpy()).take(range(-1, known.size + 1), mode="wrap")
+        turns = numpy.array([-period] + [0] * known.size + [period]) * numpy.sign(period)
+        known, values = known[around] + turns, values[around]
     i = numpy.searchsorted(known.numpy(), x.numpy(), side="right").clip(1, max(known.size - 1, 1))
     before, after = values[i - 1], values[numpy.minimum(i, values.size - 1)]
     low, high = known[i - 1], known[numpy.minimum(i, known.size - 1)]
@@ -478,19 +551,18 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Tensor:
     return reduce(lambda rest, pair: xp.where(pair[0], pair[1], rest), pairs, default)
 
 
-def choose(a: Any, choices: Any) -> Tensor:
-    """Take each entry from the array that a number says."""
-    a = numpy.asarray(a)
-    return select([a == i for i in range(len(choices))], list(choices))
-
-
-def piecewise(x: Any, condlist: Any, funclist: Any) -> Tensor:
-    """Apply to each entry the function whose condition holds."""
+def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **options: Any) -> Tensor:
+    """Apply to the entries where a condition holds the function that belongs to it."""
     x = xp.asarray(x)
-    values = [one(x) if callable(one) else one for one in funclist]
-    default = values.pop() if len(values) == len(condlist) + 1 else 0.0
-    rest = xp.broadcast_to(xp.asarray(default, dtype=x.dtype), x.shape)
-    return select(condlist[::-1], values[::-1], rest)
+    masks = numpy.asarray(each(values, condlist), dtype=bool)
+    masks = masks[None] if masks.ndim == x.ndim else masks
+    if len(funclist) - len(masks) not in (0, 1):
+        raise ArgumentError("numpy.piecewise: give a function for each condition, and one beside.")
+    rest, y = ~masks.any(axis=0, keepdims=True), xp.zeros_like(x)
+    for mask, one in zip([*masks, *rest], funclist, strict=False):
+        if not callable(one) or mask.any():
+            y[mask] = one(x[mask], *args, **options) if callable(one) else one
+    return y
 
 
 def apply_along_axis(func1d: Callable, axis: int, arr: Any, *args: Any, **options: Any) -> Tensor:
@@ -525,67 +597,96 @@ def trim_zeros(filt: Any, trim: str = "fb") -> Tensor:
     return x[tuple(map(slice, first, last))]
 
 
-def running(function: str) -> Callable:
+def running(function: str, fill: Any = None) -> Callable:
     """Make NumPy's function of a running sum or product, of all entries if there is no axis."""
 
-    def call(a: Any, axis: Any = None) -> Tensor:
-        a = xp.asarray(a)
-        return xp.public(function)(a.reshape(-1) if axis is None else a, axis=axis or 0)
+    def call(a: Any, axis: Any = None, dtype: Any = None) -> Tensor:
+        a = xp.asarray(a) if fill is None else xp.where(xp.isnan(xp.asarray(a)), fill, a)
+        a, axis = (a.reshape(-1), 0) if axis is None else (a, axis)
+        return xp.public(function)(a, axis=axis, dtype=dtype)
 
     return call
 
 
 def pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> Tensor:
-    """Put a constant, or entries of the array, around it."""
-    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
-        raise ArgumentError(
-            f"numpy.pad of a Tensor: mode {mode!r} computes; 'constant', 'edge', 'reflect', "
-            "'symmetric' and 'wrap' move entries."
-        )
-    if options.get("reflect_type", "even") != "even":
-        raise ArgumentError("numpy.pad of a Tensor: reflect_type 'odd' computes; 'even' moves.")
-    x, fill = xp.asarray(array), options.pop("constant_values", 0.0)
-    if numpy.size(fill) != 1:
-        raise ArgumentError("numpy.pad of a Tensor takes one number as constant_values.")
-    places = numpy.arange(1, x.size + 1).reshape(x.shape)
-    places = numpy.pad(places, pad_width, mode, **options)  # type: ignore[call-overload]
-    first = xp.asarray(fill).astype(x.dtype).reshape(1)
-    return xp.concat([first, x.reshape(-1)])[places]
+    """Put numbers, entries of the array, or what leads from one to the other, around it."""
+    x, odd = xp.asarray(array), options.get("reflect_type", "even") != "even"
+    ends = xp.asarray(options.pop("constant_values" if mode == "constant" else "end_values", 0.0))
+    if mode in ("constant", "edge", "wrap") or (mode in ("reflect", "symmetric") and not odd):
+        places = numpy.arange(ends.size + x.size)
+        if mode == "constant":
+            options["constant_values"] = places[: ends.size].reshape(ends.shape)
+        places = numpy.pad(places[ends.size :].reshape(x.shape), pad_width, mode, **options)
+        return xp.concat([ends.astype(x.dtype).reshape(-1), x.reshape(-1)])[places]
+    if mode not in ("linear_ramp", "reflect", "symmetric"):
+        raise ArgumentError(f"numpy.pad of a Tensor has no mode {mode!r}. Use numpy.concatenate.")
+    ends = xp.broadcast_to(ends, (x.ndim, 2))
+    for axis, (before, after) in enumerate(numpy.broadcast_to(pad_width, (x.ndim, 2)).tolist()):
+        x = xp.moveaxis(x, axis, 0)
+        if odd:
+            x = turned(x, before, after, int(mode == "reflect"))
+        else:
+            first = linspace(ends[axis, 0], x[0], before, False, dtype=x.dtype)
+            last = linspace(ends[axis, 1], x[-1], after, False, dtype=x.dtype)
+            x = xp.concat([first, x, last[::-1]])
+        x = xp.moveaxis(x, 0, axis)
+    return x
 
 
-def take(a: Any, indices: Any, axis: Any = None) -> Tensor:
-    """Take entries, or slices, by their places."""
-    a, indices = xp.asarray(a), numpy.asarray(indices)
-    return (
-        a.reshape(-1)[indices] if axis is None else a[(slice(None),) * (axis % a.ndim) + (indices,)]
-    )
+def turned(x: Tensor, before: int, after: int, step: int) -> Tensor:
+    """Continue an array by itself turned about its ends; with a step of 0 these come again."""
+    step = min(step, x.shape[0] - 1)
+    period = x.shape[0] - step
+    while before or after:
+        whole = (x.shape[0] - step) // period * period
+        i, j = min(before, whole), min(after, whole)
+        first = 2 * x[[0]] - x[step : step + i][::-1]
+        last = 2 * x[[-1]] - x[::-1][step : step + j]
+        x, before, after = xp.concat([first, x, last]), before - i, after - j
+    return x
+
+
+def take(a: Any, indices: Any, axis: Any = None, *, mode: str = "raise") -> Tensor:
+    """Take entries, or slices, by their places; those beyond the ends as the mode says."""
+    a = xp.asarray(a)
+    a, axis = (a.reshape(-1), 0) if axis is None else (a, axis % a.ndim)
+    places = numpy.asarray(indices)
+    if mode != "raise":
+        places = numpy.take(numpy.arange(a.shape[axis]), places, mode=mode)  # type: ignore
+    return a[(*(slice(None),) * axis, places)]
 
 
 def partition(a: Any, kth: Any, axis: int = -1) -> Tensor:
     """Move the smaller entries before a place, and the larger ones behind it."""
     a = xp.asarray(a)
+    a, axis = (a.reshape(-1), 0) if axis is None else (a, axis)
     return xp.take_along_axis(a, numpy.argpartition(a.detach().numpy(), kth, axis), axis=axis)
 
 
 def by_value(theirs: Callable) -> Callable:
     """Make the function that chooses entries by their values: of equal ones the first."""
 
-    def call(*arrays: Any) -> Tensor:
-        parts = [xp.asarray(one).reshape(-1) for one in arrays]
-        entries = xp.concat(parts)
-        values, first = numpy.unique(entries.detach().numpy(), return_index=True)
-        found = theirs(*(one.detach().numpy() for one in parts))
-        return entries[first[numpy.searchsorted(values, found)]]
+    def call(*arrays: Any, **options: Any) -> Any:
+        if options.get("axis") is not None:
+            raise ArgumentError(f"numpy.{theirs.__name__} of a Tensor takes no axis.")
+        entries = xp.concat([xp.asarray(one).reshape(-1) for one in arrays])
+        known, first = numpy.unique(values(entries), return_index=True)
+        found = theirs(*map(values, arrays), **options)
+        found, *rest = found if isinstance(found, tuple) else (found,)
+        chosen = entries[first[numpy.searchsorted(known, found)]]
+        return (chosen, *rest) if rest else chosen
 
     return call
 
 
-def polyfit(x: Any, y: Any, deg: int) -> Tensor:
-    """Fit a polynomial by least squares."""
-    columns = vander(x, deg + 1)
+def polyfit(x: Any, y: Any, deg: int, *, w: Any = None) -> Tensor:
+    """Fit a polynomial by least squares, to each column of y."""
+    columns, y = vander(x, deg + 1), xp.asarray(y)
+    if w is not None:
+        columns, y = (columns.T * w).T, (y.T * w).T
     scale = xp.sqrt(xp.sum(columns * columns, axis=0))
     scaled = columns / scale
-    return xp.linalg.solve(scaled.T @ scaled, scaled.T @ xp.asarray(y)) / scale
+    return (xp.linalg.solve(scaled.T @ scaled, scaled.T @ y).T / scale).T
 
 
 def roots(p: Any) -> Tensor:
@@ -632,27 +733,31 @@ def histogram(
     return (total / xp.diff(edges) / xp.sum(total) if density else total), edges
 
 
-def nanquantile(a: Any, q: Any, axis: Any = None, **options: Any) -> Tensor:
-    """Return quantiles of the numbers among the entries."""
-    a = xp.asarray(a)
-    if axis is None:
-        return quantile(a.reshape(-1)[~numpy.isnan(values(a)).reshape(-1)], q, **options)
-    if hasattr(axis, "__iter__"):
-        a = xp.moveaxis(a, axis, tuple(range(-len(axis), 0)))
-        a, axis = a.reshape(*a.shape[: -len(axis)], -1), -1
-    lines = apply_along_axis(lambda one: nanquantile(one, q), axis, a)
-    place = axis % a.ndim
-    inside = tuple(range(place, place + numpy.ndim(q)))
-    return xp.moveaxis(lines, inside, tuple(range(numpy.ndim(q))))
-
-
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True) -> Tensor:
+def linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False,
+    dtype: Any = None, axis: int = 0,
+) -> Any:  # fmt: skip
     """Return numbers from start to stop, evenly spaced."""
     step = (stop - start) / max(num - 1 if endpoint else num, 1)
     count = numpy.arange(num, dtype=step.dtype).reshape((-1,) + (1,) * step.ndim)
     points = count * step + start
     last = xp.broadcast_to(xp.asarray(stop, dtype=step.dtype), step.shape)
-    return xp.concat([points[:-1], last[None]]) if endpoint and num > 1 else points
+    points = xp.concat([points[:-1], last[None]]) if endpoint and num > 1 else points
+    points = xp.floor(points) if numpy.issubdtype(dtype, numpy.integer) else points
+    points = xp.asarray(points if axis == 0 else xp.moveaxis(points, 0, axis), dtype=dtype)
+    return (points, step) if retstep else points
+
+
+def logspace(start: Any, stop: Any, base: Any = 10.0, dtype: Any = None, **options: Any) -> Tensor:
+    """Return powers whose exponents are evenly spaced."""
+    return xp.asarray(base ** linspace(start, stop, **options), dtype=dtype)
+
+
+def geomspace(start: Any, stop: Any, *, dtype: Any = None, axis: int = 0, **options: Any) -> Tensor:
+    """Return numbers from start to stop, each so many times the one before."""
+    sign = numpy.sign(values(start))
+    points = sign * logspace(xp.log10(sign * start), xp.log10(sign * stop), **options)
+    return xp.asarray(xp.moveaxis(points, 0, axis), dtype=dtype)
 
 
 def poly(zeros: Any) -> Tensor:
@@ -686,62 +791,61 @@ def roomy(name: str) -> Callable:
 
 FUNCTIONS: dict[str, Callable] = {
     **{one.__name__: one for one in (
-        apply_along_axis, apply_over_axes, average, bincount, choose, convolve, corrcoef,
-        correlate, cov, dot, ediff1d, einsum, gradient, histogram, histogram_bin_edges,
-        inner, interp, kron, linspace, median, nan_to_num, nanmean, nanquantile, nanvar,
-        outer, pad, partition, piecewise, poly, polyder, polydiv, polyfit, polyint, polyval,
-        ptp, quantile, roots, select, take, trapezoid, trim_zeros, unwrap, vander,
+        apply_along_axis, apply_over_axes, average, bincount, convolve, corrcoef, correlate,
+        cov, dot, ediff1d, einsum, geomspace, gradient, histogram, histogram_bin_edges,
+        inner, interp, kron, linspace, logspace, mean, median, nan_to_num, outer, pad, partition,
+        piecewise, poly, polyder, polydiv, polyfit, polyint, polyval, ptp, roots, select, take,
+        trapezoid, trim_zeros, unwrap, vander,
     )},
     **{name: mover(attrgetter(name)(numpy), moved) for name, moved in MOVES.items()},
     **{name: mover(getattr(numpy, name), moved, True) for name, moved in CHANGES.items()},
     **{
         name: by_value(getattr(numpy, name))
-        for name in ("intersect1d", "setdiff1d", "setxor1d", "union1d", "unique_values")
+        for name in ("intersect1d", "setdiff1d", "setxor1d", "union1d", "unique", "unique_values")
     },
     **{
         f"lib.scimath.{name}": roomy(name)
         for name in ("arccos", "arcsin", "arctanh", "log", "log10", "log2", "logn", "power", "sqrt")
     },
-    "amax": lambda a, axis=None, *, keepdims=False: xp.max(a, axis=axis, keepdims=keepdims),
-    "amin": lambda a, axis=None, *, keepdims=False: xp.min(a, axis=axis, keepdims=keepdims),
+    **{name: beside("max", "maximum", -numpy.inf) for name in ("amax", "max")},
+    **{name: beside("min", "minimum", numpy.inf) for name in ("amin", "min")},
     "angle": lambda z, deg=False: xp.atan2(xp.imag(z), xp.real(z)) * (180 / numpy.pi if deg else 1),
     "around": lambda a, decimals=0: xp.round(a * 10.0**decimals) / 10.0**decimals,
-    "cross": lambda a, b, axis=-1: xp.linalg.cross(xp.asarray(a), xp.asarray(b), axis=axis),
+    "cross": lambda a, b, *, axis=-1: xp.linalg.cross(xp.asarray(a), xp.asarray(b), axis=axis),
     "cumprod": running("cumulative_prod"),
     "cumsum": running("cumulative_sum"),
-    "geomspace": lambda start, stop, num=50, endpoint=True: xp.exp(
-        linspace(xp.log(start), xp.log(stop), num, endpoint)
-    ),
     "fix": lambda x: xp.trunc(x),
     "i0": lambda x: xp.special.i0(x),
-    "logspace": lambda start, stop, num=50, endpoint=True, base=10.0: (
-        base ** linspace(start, stop, num, endpoint)
-    ),
-    "nancumprod": without_nan("cumprod", 1.0),
-    "nancumsum": without_nan("cumsum", 0.0),
-    "nanmax": without_nan("max", -numpy.inf),
-    "nanmedian": lambda a, axis=None: nanquantile(a, 0.5, axis),
-    "nanmin": without_nan("min", numpy.inf),
-    "nanpercentile": lambda a, q, axis=None: nanquantile(a, numpy.asarray(q) / 100, axis),
-    "nanprod": without_nan("prod", 1.0),
-    "nanstd": lambda a, axis=None, **options: xp.sqrt(nanvar(a, axis, **options)),
-    "nansum": without_nan("sum", 0.0),
-    "percentile": lambda a, q, axis=None, **options: quantile(
-        a, numpy.asarray(q) / 100, axis, **options
-    ),
+    "nancumprod": running("cumulative_prod", 1.0),
+    "nancumsum": running("cumulative_sum", 0.0),
+    "nanmax": of_numbers(beside("max", "maximum", -numpy.inf)),
+    "nanmean": of_numbers(mean),
+    "nanmedian": partial(median, over_nan=True),
+    "nanmin": of_numbers(beside("min", "minimum", numpy.inf)),
+    "nanpercentile": quantiles(numpy.percentile, over_nan=True),
+    "nanprod": of_numbers(beside("prod", "multiply", 1)),
+    "nanquantile": quantiles(numpy.quantile, over_nan=True),
+    "nanstd": of_numbers(partial(variance, name="std")),
+    "nansum": of_numbers(beside("sum", "add", 0)),
+    "nanvar": of_numbers(variance),
+    "percentile": quantiles(numpy.percentile),
     "polyadd": lambda a, b: sum(aligned(a, b)[1:], start=aligned(a, b)[0]),
     "polymul": lambda a, b: convolve(a, b),
     "polysub": lambda a, b: aligned(a, b)[0] - aligned(a, b)[1],
+    "prod": beside("prod", "multiply", 1),
+    "quantile": quantiles(numpy.quantile),
     "real_if_close": lambda a, tol=100: (
         xp.real(a) if not numpy.iscomplexobj(numpy.real_if_close(values(a), tol)) else a
     ),
     "sort_complex": lambda a: xp.astype(
         xp.sort(xp.asarray(a)), a.dtype if a.dtype.kind == "c" else numpy.complex128
     ),
-    "trace": lambda a, offset=0, axis1=0, axis2=1: xp.sum(
-        mover(numpy.diagonal, "a")(a, offset, axis1, axis2), axis=-1
+    "std": partial(variance, name="std"),
+    "sum": beside("sum", "add", 0),
+    "trace": lambda a, offset=0, axis1=0, axis2=1, dtype=None: xp.sum(
+        mover(numpy.diagonal, "a")(a, offset, axis1, axis2), axis=-1, dtype=dtype
     ),
-    "unique": lambda ar: by_value(numpy.unique)(ar),
+    "var": variance,
     "vdot": lambda a, b: xp.sum(xp.conj(xp.asarray(a).reshape(-1)) * xp.asarray(b).reshape(-1)),
 }  # fmt: skip
 

@@ -16,8 +16,8 @@ from .namespace import public
 from .numpy_functions import FUNCTIONS as COMPOSED
 from .numpy_functions import UFUNCS as COMPOSED_UFUNCS
 from .rules import RULES, Rule
-from .standard import values
-from .tensor import Tensor, Wrapped
+from .standard import values, wrapped
+from .tensor import Tensor, Wrapped, array_of
 
 signature_of = cache(inspect.signature)
 
@@ -26,17 +26,48 @@ def adapted(rule: Rule) -> Callable:
     """Make the function of a rule one that is called as NumPy's of the same name is."""
 
     def call(ours: Any, *args: Any, **options: Any) -> Tensor:
-        given = signature_of(ours).bind(*args, **options).arguments
+        given = dict(zip(signature_of(ours).parameters, args, strict=False)) | options
         count = 1 if rule.variadic else len(rule.operands)
         operands = [given.pop(name) for name in list(given)[:count]]
-        if strange := given.keys() - rule.parameters.keys():
-            raise DTypeError(
-                f"{name_of(ours)} of a Tensor takes no argument {', '.join(sorted(strange))}. "
-                "Use .numpy() for values without a gradient."
-            )
-        return public(rule.name)(*operands, **given)
+        strange = given.keys() - rule.parameters.keys()
+        if not rule.differentiable and (strange or given.get("axis", 0) is None):
+            operands = [values(rule.name, one) for one in operands]
+            bares = {name: bare(one) for name, one in given.items()}
+            return wrapped(numpy.asarray(ours(*operands, **bares)))
+        dtype = given.pop("dtype") if "dtype" in strange else None
+        y = public(rule.name)(*operands, **given)
+        return y if dtype is None else y.astype(dtype)
 
     return call
+
+
+# What changes no value: how memory is used and in which order, which algorithm sorts.
+IDLE = {"casting", "copy", "device", "kind", "order", "overwrite_input", "subok"}
+USUAL = {"dtype": None, "where": True}  # of a ufunc
+ORDERED = {numpy.ravel, numpy.reshape}  # where the order is one of entries
+
+
+@cache
+def read(function: Any) -> tuple[list, dict, bool]:
+    """Return what a function needs, its defaults, and whether it takes any number of arguments."""
+    every = signature_of(function).parameters.values()
+    several = any(one.kind is one.VAR_POSITIONAL for one in every)
+    needed = [one.name for one in every if one.default is one.empty and one.kind < one.KEYWORD_ONLY]
+    return needed, {one.name: one.default for one in every if one.default is not one.empty}, several
+
+
+def told(function: Any, args: tuple, options: dict) -> tuple[list, dict]:
+    """Return the arguments that NumPy's function needs, and by name those that say more."""
+    needed, defaults, several = read(function)
+    count = len(args) if several else len(needed)
+    given = [*args[:count], *[options.pop(name) for name in needed[len(args) : count]]]
+    said = dict(zip(defaults, args[count:], strict=False)) | options
+    if said.pop("out", None) is not None:
+        raise DTypeError(f"{name_of(function)} of a Tensor: out= would lose the gradient. Leave it "
+                         "out, or use .numpy().")  # fmt: skip
+    idle = () if function in ORDERED else IDLE & defaults.keys()
+    return given, {name: one for name, one in said.items()
+                   if name not in idle and one is not defaults.get(name, said)}  # fmt: skip
 
 
 def called(function: Callable, ours: Any, *args: Any, **options: Any) -> Any:
@@ -47,11 +78,6 @@ def called(function: Callable, ours: Any, *args: Any, **options: Any) -> Any:
 def as_ours(ours: Any, *args: Any, **options: Any) -> Any:
     """Call our function of the same name, which takes NumPy's arguments."""
     return public(ours.__name__)(*args, **options)
-
-
-def deviation(ours: Any, a: Any, axis: Any = None, *, ddof: float = 0, **options: Any) -> Tensor:
-    """Return the standard deviation or the variance."""
-    return public(ours.__name__)(a, axis=axis, **{"correction": ddof, **options})
 
 
 def as_real(a: Any, several: tuple) -> tuple:
@@ -74,11 +100,13 @@ for _name, _rule in RULES.items():
 
 # Those that take other arguments, or have no rule of their own.
 FUNCTIONS |= {
-    numpy.astype: lambda ours, a, dtype: namespace.astype(a, dtype),
     numpy.linalg.eig: lambda ours, a: as_real(a, public("linalg.eig")(a)),
     numpy.linalg.eigvals: lambda ours, a: as_real(a, (public("linalg.eigvals")(a),))[0],
-    numpy.linalg.pinv: lambda ours, a, rcond=None, *, rtol=1e-15: public("linalg.pinv")(
-        a, rtol=rtol if rcond is None else rcond
+    numpy.linalg.pinv: lambda ours, a, rcond=1e-15, hermitian=False, **rtol: public("linalg.pinv")(
+        a, **{"rtol": rcond} | rtol
+    ),
+    numpy.linalg.qr: lambda ours, a, mode="reduced": (
+        public("linalg.qr")(a).R if mode == "r" else public("linalg.qr")(a, mode=mode)
     ),
     numpy.linalg.svd: lambda ours, a, full_matrices=True, compute_uv=True: (
         public("linalg.svd")(a, full_matrices=full_matrices)
@@ -89,11 +117,9 @@ FUNCTIONS |= {
         a, a_min if min is None else min, a_max if max is None else max
     ),
     numpy.copy: lambda ours, a: a.copy(),
-    numpy.diff: lambda ours, a, n=1, axis=-1, prepend=None, append=None: namespace.diff(
-        a, axis=axis, n=n, prepend=prepend, append=append
-    ),
     numpy.matrix_transpose: lambda ours, a: a.mT,
-    numpy.ravel: lambda ours, a: a.ravel(),
+    numpy.ravel: lambda ours, a, order="C": a.ravel(order),
+    numpy.reshape: lambda ours, a, shape, order="C", copy=None: a.reshape(shape, order=order),
     numpy.round: lambda ours, a, decimals=0: (
         namespace.asarray(numpy.round(values("round", a), decimals))
         if decimals
@@ -107,22 +133,24 @@ FUNCTIONS |= {
     numpy.transpose: lambda ours, a, axes=None: (
         a.transpose() if axes is None else a.transpose(axes)
     ),
+    numpy.where: lambda ours, condition, **either: (
+        namespace.where(condition, *either.values()) if either else ours(bare(condition))
+    ),
 }
 
 for _chapter, _theirs in ((fft, numpy.fft), (linalg, numpy.linalg)):
     for _name, _ours in list(vars(_chapter).items()):
         if callable(getattr(_theirs, _name, None)):
             FUNCTIONS.setdefault(getattr(_theirs, _name), partial(called, _ours))
-for _name in ("std", "var"):
-    FUNCTIONS[getattr(numpy, _name)] = deviation
 for _name in (
-    "can_cast", "empty_like", "full_like", "isin", "nonzero", "ones_like", "result_type",
-    "searchsorted", "unique_all", "unique_counts", "unique_inverse", "unstack", "zeros_like",
+    "astype", "can_cast", "diff", "empty_like", "full_like", "isin", "nonzero", "ones_like",
+    "result_type", "searchsorted", "unique_all", "unique_counts", "unique_inverse", "unstack",
+    "zeros_like",
 ):  # fmt: skip
     FUNCTIONS[getattr(numpy, _name)] = as_ours
 
 for _name, _ours in COMPOSED.items():
-    FUNCTIONS.setdefault(attrgetter(_name)(numpy), partial(called, _ours))
+    FUNCTIONS[attrgetter(_name)(numpy)] = partial(called, _ours)
 
 # What a ufunc's methods are for a Tensor; `outer` there is for each of two operands.
 METHODS = {
@@ -151,7 +179,7 @@ def name_of(function: Any) -> str:
 def bare(value: Any) -> Any:
     """Replace Tensors by their values, in lists and tuples too."""
     if isinstance(value, Tensor):
-        return value._data
+        return array_of(value)
     return type(value)(map(bare, value)) if isinstance(value, list | tuple) else value
 
 
@@ -166,13 +194,16 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: 
     """Apply a ufunc with a rule, or one of its methods; say what to do where there is none."""
     function = UFUNCS.get(ufunc) or COMPOSED_UFUNCS.get(ufunc)
     function = function or of_scipy(sys.modules.get("scipy.special")).get(ufunc)
+    if options:
+        options = {name: one for name, one in options.items()
+                   if name not in IDLE and one is not USUAL.get(name, IDLE)}  # fmt: skip
     out = options.pop("out", None) if method == "__call__" else None
     if method == "outer" and len(inputs) == 2 and function is not None and not options:
         a, b = map(namespace.asarray, inputs)
         return array_ufunc(self, ufunc, "__call__", a.reshape(*a.shape, *(1,) * b.ndim), b)
-    if (ufunc.__name__, method) in METHODS and options.keys() <= {"axis", "keepdims"}:
-        reduction = public(METHODS[ufunc.__name__, method])
-        return reduction(inputs[0], axis=options.pop("axis", 0), **options)
+    if (ufunc.__name__, method) in METHODS:
+        reduction = getattr(numpy, METHODS[ufunc.__name__, method])
+        return reduction(namespace.asarray(inputs[0]), axis=options.pop("axis", 0), **options)
     if method != "__call__" or options or function is None:
         what = name_of(ufunc) + ("" if method == "__call__" else f".{method}")
         given = f" with {', '.join(options)}=" if options else ""
@@ -208,11 +239,13 @@ def array_function(self: Tensor, function: Any, types: Any, args: Any, options: 
             "Use .numpy() for values without a gradient."
         )
     try:
-        return ours(function, *args, **options)
+        given, by_name = told(function, args, options)
+        return ours(function, *given, **by_name)
     except TypeError as error:
         if isinstance(error, DTypeError) or "argument" not in str(error):
             raise
-        raise DTypeError(f"{name_of(function)} of a Tensor: {error}") from None
+        what = f"{name_of(function)} of a Tensor {str(error).partition('() ')[2] or error}"
+        raise DTypeError(f"{what}. Use .numpy() for values without a gradient.") from None
 
 
 Tensor.__array_ufunc__ = array_ufunc  # type: ignore[attr-defined]

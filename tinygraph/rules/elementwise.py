@@ -158,12 +158,12 @@ rule(
     doc="Return the tangent of a.",
 )  # fmt: skip
 rule(
-    "asin", vjp=lambda xp, g, a: g / xp.sqrt(-(a - 1) * (1 + a)),  # keeps the sign of 0j
+    "asin", vjp=lambda xp, g, a: g / xp.sqrt(-(a - 1) * (a - -1)),  # keeps the sign of 0j
     kind=ELEMENTWISE, domain=INNER,
     doc="Return the angle whose sine is a.",
 )  # fmt: skip
 rule(
-    "acos", vjp=lambda xp, g, a: -g / xp.sqrt(-(a - 1) * (1 + a)),
+    "acos", vjp=lambda xp, g, a: -g / xp.sqrt(-(a - 1) * (a - -1)),
     kind=ELEMENTWISE, domain=INNER,
     doc="Return the angle whose cosine is a.",
 )  # fmt: skip
@@ -203,12 +203,12 @@ rule(
     doc="Return the hyperbolic tangent of a.",
 )  # fmt: skip
 rule(
-    "asinh", vjp=lambda xp, g, a: g / xp.sqrt(1 + a * a),
+    "asinh", vjp=lambda xp, g, a: g / xp.sqrt(a * a - -1),  # keeps the sign of 0j
     kind=ELEMENTWISE, domain=REAL,
     doc="Return the number whose hyperbolic sine is a.",
 )  # fmt: skip
 rule(
-    "acosh", vjp=lambda xp, g, a: g / (xp.sqrt(a - 1) * xp.sqrt(a + 1)),
+    "acosh", vjp=lambda xp, g, a: g / (xp.sqrt(a - 1) * xp.sqrt(a - -1)),
     kind=ELEMENTWISE, domain=Domain(low=1.0),
     doc="Return the number, at least 0, whose hyperbolic cosine is a.",
 )  # fmt: skip

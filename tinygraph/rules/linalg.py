@@ -502,17 +502,20 @@ def eigh_vjp(xp, g, y):
 
 rule(
     "linalg.eigh",
+    lambda xp, a, /, *, UPLO="L": xp.linalg.eigh(a, UPLO=UPLO),
     vjp=eigh_vjp,
     doc="Return the eigenvalues of Hermitian matrices, in order, and their eigenvectors.\n\n"
     f"{SYMMETRIC}. It {PHASE}; eigenvectors of repeated eigenvalues have none.",
     kind=OTHER, domain=HERMITIAN, shapes=Shapes.SQUARE, outputs=("eigenvalues", "eigenvectors"),
+    parameters={"UPLO": Parameter.TRIANGLE},
 )  # fmt: skip
 rule(
     "linalg.eigvalsh",
-    vjp=lambda xp, g, a: eigh_vjp(xp, (g, None), xp.linalg.eigh(a)),
+    lambda xp, a, /, *, UPLO="L": xp.linalg.eigvalsh(a, UPLO=UPLO),
+    vjp=lambda xp, g, a, UPLO: eigh_vjp(xp, (g, None), xp.linalg.eigh(a, UPLO=UPLO)),
     doc=f"Return the eigenvalues of Hermitian matrices, in order.\n\n{SYMMETRIC}. Of repeated "
     "eigenvalues it is that of functions which treat them alike, such as their sum.",
-    kind=OTHER, domain=HERMITIAN, shapes=Shapes.SQUARE,
+    kind=OTHER, domain=HERMITIAN, shapes=Shapes.SQUARE, parameters={"UPLO": Parameter.TRIANGLE},
 )  # fmt: skip
 
 

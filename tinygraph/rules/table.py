@@ -70,6 +70,7 @@ class Parameter(enum.Enum):
     ORDER = "the order of a norm: 2, another number, inf or −inf"
     DIAGONAL = "which diagonal: 0 is the main one, 1 the one above it"
     BASIS = 'whether vectors are completed to a basis: True or "complete"'
+    TRIANGLE = 'which triangle of a Hermitian matrix is read: "L" or "U"'
     CUTOFF = "which singular values count as 0, beside the largest one; None for rounding errors"
     CONTRACTION = "how many axes to sum over, or a pair of lists of them"
     POINTS = "how many points a transform takes; None for all there are"

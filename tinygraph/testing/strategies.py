@@ -242,6 +242,8 @@ def parameter(draw: Callable, means: Parameter, rule: Rule, shape: tuple[int, ..
         case Parameter.BASIS:
             complete = draw(st.booleans()) and shape[-2] == shape[-1]
             return ("complete" if complete else "reduced") if "mode" in rule.defaults else complete
+        case Parameter.TRIANGLE:
+            return draw(st.sampled_from("LU"))
         case Parameter.CUTOFF:
             return draw(st.sampled_from([None, 1e-3]))
         case Parameter.POINTS:
