@@ -138,8 +138,10 @@ def finish(svg: str, title: str, summary: str, sentences: dict[str, str]) -> str
 
 def with_prefix(svg: str, prefix: str) -> str:
     """Give each id a prefix, so that several pictures can stand in one page."""
-    svg = re.sub(r'(<\w[^>]*?\sid=")', rf"\1{prefix}", svg)
-    return re.sub(r'(?<=labelledby=")(\S+) (\S+)(?=")', rf"{prefix}\1 {prefix}\2", svg, count=1)
+    # By functions: re keeps a template, here one for each picture.
+    svg = re.sub(r'<\w[^>]*?\sid="', lambda tag: tag[0] + prefix, svg)
+    ids = r'(?<=labelledby=")(\S+) (\S+)(?=")'
+    return re.sub(ids, lambda two: f"{prefix}{two[1]} {prefix}{two[2]}", svg, count=1)
 
 
 # ---------------------------------------------------------------- a Digraph that uses all this
