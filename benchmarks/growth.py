@@ -253,7 +253,7 @@ def deep_tinygraph(Ws, bs, x):
 
     def run():
         tg.mean(forward(Ws, bs, x, tg.tanh)).backward()
-        return [(W.grad.numpy(), b.grad.numpy()) for W, b in zip(Ws, bs, strict=True)]
+        return [(W.grad.data, b.grad.data) for W, b in zip(Ws, bs, strict=True)]
 
     return run
 
@@ -265,7 +265,7 @@ def deep_torch(Ws, bs, x):
 
     def run():
         forward(Ws, bs, x, th.tanh).mean().backward()
-        return [(W.grad.numpy(), b.grad.numpy()) for W, b in zip(Ws, bs, strict=True)]
+        return [(W.grad.data, b.grad.data) for W, b in zip(Ws, bs, strict=True)]
 
     return run
 
