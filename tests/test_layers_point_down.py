@@ -41,6 +41,7 @@ LAYERS = [
     "tinygraph.batching",
     "tinygraph.transforms",
     "tinygraph.functions",
+    "tinygraph.compiling",
     "tinygraph",
     "tinygraph.testing",
     "tinygraph.viz",

@@ -31,8 +31,8 @@ from .tensor import Tensor as Tensor
 
 # What is imported when it is first asked for, and from where.
 _ON_USE = {
-    "checkpoint": "functions", "custom_vjp": "functions", "detect_anomaly": "anomaly",
-    "grad": "transforms", "hessian": "transforms", "hvp": "transforms",
+    "checkpoint": "functions", "compile": "compiling", "custom_vjp": "functions",
+    "detect_anomaly": "anomaly", "grad": "transforms", "hessian": "transforms", "hvp": "transforms",
     "jacobian": "transforms", "jvp": "transforms", "load": "saving", "ravel_pytree": "transforms",
     "save": "saving", "value_and_grad": "transforms", "vjp": "transforms", "vmap": "transforms",
 }  # fmt: skip
@@ -42,6 +42,7 @@ _PRIVATE = {"add_along_axis", "complex_sign", "getitem", "scatter_add", "setitem
 
 if _TYPE_CHECKING:
     from .anomaly import detect_anomaly as detect_anomaly
+    from .compiling import compile as compile
     from .functions import checkpoint as checkpoint
     from .functions import custom_vjp as custom_vjp
     from .saving import load as load

@@ -55,7 +55,7 @@ def place(x: Tensor) -> int:
     """Return the only entry, which is an integer, to count or to select by."""
     if x.ndim or x.dtype.kind not in "biu":
         raise DTypeError(f"index: {x._label()} of shape {x.shape} and {x.dtype} is no integer.")
-    return x._data.__index__()
+    return x._values("index").__index__()
 
 
 def as_array(x: Tensor, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray:
@@ -78,7 +78,7 @@ def reduced(x: Tensor) -> tuple:
             f"copying {describe(x._node)} would take its graph along. Copy its values, "
             "by .detach(), or the leaves that it was made from."
         )
-    return remade, (x._data, x.requires_grad, x.name, x.grad)
+    return remade, (x._values("copy"), x.requires_grad, x.name, x.grad)
 
 
 def remade(data: numpy.ndarray, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
@@ -113,7 +113,7 @@ def truth(x: Tensor) -> bool:
             f"bool: {x._label()} of shape {x.shape} is neither true nor false; "
             "use .numpy().any() or .numpy().all()."
         )
-    return bool(x._data)
+    return bool(x._values("bool"))
 
 
 def formatted(x: Tensor, form: str) -> str:
@@ -123,7 +123,7 @@ def formatted(x: Tensor, form: str) -> str:
 
 def contains(x: Tensor, entry: Any) -> bool:
     """Return whether a number is among the entries."""
-    return bool((x == entry)._data.any())
+    return bool((x == entry)._values("in").any())
 
 
 Tensor.__format__ = formatted  # type: ignore[method-assign, assignment]

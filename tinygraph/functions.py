@@ -121,8 +121,10 @@ def is_floating(x: Any) -> bool:
 def held(tree: Any) -> Any:
     """Return a tree like another, of arrays and Tensors that nobody else can change."""
     leaves, join = flatten(tree)
+    traced = MODES.get().trace is not None  # then arrays are read anew at each replay
     return join(
-        same(one) if isinstance(one, Tensor) else one.copy() if type(one) is numpy.ndarray else one
+        same(one) if isinstance(one, Tensor)
+        else one.copy() if type(one) is numpy.ndarray and not traced else one
         for one in leaves
     )
 
@@ -383,7 +385,7 @@ def checkpoint(f: Callable) -> Callable:
     @wraps(f)
     def call(*args: Any) -> Any:
         now = MODES.get()
-        if not now.recording or now.everything or now.levels:
+        if not now.recording or now.everything or now.levels or now.trace:
             return f(*args)
         given = Arguments(args)
         drawn: list[int] = []

@@ -36,7 +36,8 @@ class Modes:
     seed: Callable  # draws seeds: the same ones where a function runs again
     again: bool  # whether it does: what it changes for good has been changed before
     anomaly: Any  # looks at what each operation and each step back gives
-    watched: bool  # whether everything or anomaly is set: the way to ask for both
+    trace: Any  # notes what NumPy is called for
+    watched: bool  # whether everything, anomaly or trace is set: the way to ask for all
     outer: "Modes | None" = None  # what held before the block that changed it
     changes: dict
     block: int  # which block that was
@@ -46,24 +47,29 @@ class Modes:
             self.__dict__.update(outer.__dict__)
         self.__dict__.update(changes)
         self.outer, self.changes, self.block = outer, changes, block
-        self.watched = self.everything or self.anomaly is not None
+        self.watched = bool(self.everything or self.anomaly or self.trace)
 
     def without(self, block: int) -> "Modes":
         """Return what holds when a block ends, which need not be the one that began last."""
-        if self.outer is None:
+        above, then = [], self
+        while then.outer is not None and then.block != block:
+            above.append(then)
+            then = then.outer
+        if then.outer is None:
             raise GraphError(
                 "a block of no_grad, scope or the like ends in another thread or asynchronous task "
                 "than it began in, where it goes on. Let one of them run all of a generator."
             )
-        if self.block == block:
-            return self.outer
-        return Modes(self.outer.without(block), self.changes, self.block)
+        then = then.outer
+        for one in reversed(above):
+            then = Modes(then, one.changes, one.block)
+        return then
 
 
 # One for each thread and each asynchronous task, so that they do not meet in it.
 MODES: ContextVar[Modes] = ContextVar("tinygraph", default=Modes(None, {  # noqa: B039 (not changed)
     "recording": True, "everything": False, "transforming": False, "scope": None, "levels": (),
-    "batches": (), "seed": seed, "again": False, "anomaly": None,
+    "batches": (), "seed": seed, "again": False, "anomaly": None, "trace": None,
 }))  # fmt: skip
 
 

@@ -9,6 +9,8 @@ from importlib import import_module
 from operator import attrgetter, index
 from typing import Any
 
+from numpy import ndarray
+
 from .arrays import ForeignError, number_dtype, shares
 from .errors import ArgumentError, DTypeError
 from .rules import RULES, Parameter, Rule
@@ -37,7 +39,8 @@ def index_of(key: Any) -> Any:
         array = array.astype(int)
     if array.dtype.kind not in "biu":
         raise DTypeError(f"getitem: an index is integers or bools, this one is {array.dtype}.")
-    return int(array) if array.ndim == 0 and array.dtype.kind in "iu" else array
+    whole = type(array) is ndarray and array.ndim == 0 and array.dtype.kind in "iu"
+    return int(array) if whole else array
 
 
 def end_of(end: Any) -> Any:
@@ -260,6 +263,8 @@ def asarray(
             )
         return result.copy() if copy and result is obj else result
     given = array_of(obj)
+    if type(given) is not ndarray:  # inside a function that is traced
+        return asarray(wrap(given), dtype=dtype, copy=copy)
     array = given if dtype is None else given.astype(number_dtype(dtype), copy=False)
     shared = array.base is not None or (array is given and shares(array, obj))
     if copy is False and not shared:

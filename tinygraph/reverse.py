@@ -45,7 +45,7 @@ def unrecorded(x: Tensor) -> Tensor:
     """Return a Tensor without its graph, in the same wrappings."""
     if isinstance(x, Wrapped):
         return x._inside.remake(*map(unrecorded, x._inside.parts))
-    return wrap(x._data)
+    return wrap(array_of(x))
 
 
 def is_within(node: Any, scope: Scope) -> bool:
@@ -63,7 +63,8 @@ def holds_tensors(*trees: Any) -> bool:
 
 def stays(x: Tensor, tensor: bool) -> bool:
     """Whether to answer by a Tensor: one was given, or a transform outside needs the record."""
-    return tensor or x.requires_grad or isinstance(x, Wrapped)
+    traced = MODES.get().trace is not None
+    return tensor or traced or x.requires_grad or isinstance(x, Wrapped)
 
 
 def answer(x: Tensor, tensor: bool) -> Any:
@@ -135,7 +136,8 @@ class Call:
             self.variables += variables
             inside[place] = join(map(same, variables))
         self.linked = len(self.own) < len(self.variables)  # some argument has a graph outside
-        self.tensors = holds_tensors(args, options)
+        trace = self.outside.trace
+        self.tensors = holds_tensors(args, options) if trace is None else trace.tensors
         try:
             with modes(recording=True, transforming=transforming or self.outside.transforming):
                 self.out = f(*inside, **options)
@@ -168,20 +170,20 @@ class Call:
         if isinstance(x, Wrapped):
             first, *rest = x._inside.parts
             return x._inside.remake(self.tied(first), *rest)
-        source = x._node
+        source, values = x._node, array_of(x)
         name = source.name if source is not None else None
         if source is None or not (source.requires_grad or source.traced):
-            source = Leaf(x._data, Cell(name), requires_grad=True, traced=True)
+            source = Leaf(values, Cell(name), requires_grad=True, traced=True)
             self.own.append(source)
         parents = (source,) if source.requires_grad else ()
         node = Node(
             RULES["positive"].plan((0,) if parents else ()), (source,), parents, (), {},
-            source.position + 1, x._data, self.outside.scope,
+            source.position + 1, values, self.outside.scope,
         )  # fmt: skip
         node.requires_grad = True
         node.name = name
         node.cell = Cell()  # so that a backward inside the function has where to put its gradient
-        return wrap(x._data, node)
+        return wrap(values, node)
 
     def look(self, results: list[Tensor], within: Scope | None = None) -> list:
         """Decide whether the walks back from these results are to be recorded.

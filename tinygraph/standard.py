@@ -14,7 +14,7 @@ from . import conversions, namespace, sparse
 from .arrays import number_dtype
 from .errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from .rules import RULES
-from .tensor import MISTAKES, Tensor, Wrapped, apply, array_of, wrap
+from .tensor import ARRAYS, MISTAKES, Tensor, Wrapped, apply, array_of, wrap
 
 
 class Inspection(numpy.__array_namespace_info__):  # type: ignore[misc]
@@ -69,7 +69,7 @@ def wrapped(answer: Any) -> Any:
     if isinstance(answer, tuple):
         several = map(wrapped, answer)
         return answer._make(several) if hasattr(answer, "_make") else tuple(several)
-    return wrap(answer) if isinstance(answer, numpy.ndarray) else answer
+    return wrap(answer) if type(answer) in ARRAYS else answer
 
 
 def numpys(read: Callable) -> Callable:
@@ -81,7 +81,9 @@ def numpys(read: Callable) -> Callable:
         @wraps(stub)
         def call(*operands: Any, **options: Any) -> Any:
             stub(*operands, **options)  # which takes no argument that the standard does not know
-            options = {key: x._data if isinstance(x, Tensor) else x for key, x in options.items()}
+            options = {
+                key: array_of(x) if isinstance(x, Tensor) else x for key, x in options.items()
+            }
             if options.get("dtype") is not None:
                 options["dtype"] = number_dtype(options["dtype"])
             try:

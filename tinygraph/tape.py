@@ -268,10 +268,12 @@ def pull_back(
                 f"backward: this graph was walked before, and what {describe(node)} kept was "
                 "freed then. Pass retain_graph=True to the first backward, or compute it again."
             )
-    anomaly = MODES.get().anomaly
+    anomaly, trace = MODES.get().anomaly, MODES.get().trace
     pull = pull_conjugate if complex_ else None
     if anomaly is not None:
         pull = anomaly.pulling(pull or pull_plain, order, wanted)
+    if trace is not None:
+        pull = trace.pulling(pull or pull_plain)
     gradients = dict(seeds)
     take, arriving = gradients.pop, gradients.get
     arrived = {}

@@ -19,6 +19,7 @@ from .rules.table import Parts
 from .tape import Backward, Cell, Leaf, Node, describe, leaves, pull_back, reachable
 
 SCALARS = frozenset({bool, int, float, complex})
+ARRAYS = {ndarray}  # what holds values; in a traced function something else stands for them
 # What array libraries raise for bad operands.
 MISTAKES = (ValueError, TypeError, IndexError, OverflowError)
 NONE: dict[str, Any] = {}  # the parameters of an operation that has none
@@ -34,7 +35,16 @@ ATTACHED: Any = None  # in the place of what other modules put into Tensor
 
 def array_of(x: Any, copy: bool = False) -> ndarray:
     """Read numbers, lists, arrays and Tensors as an ndarray of numbers."""
+    trace = MODES.get().trace
+    if trace is not None:
+        values = x._data if isinstance(x, Tensor) else x
+        return trace.symbol(x, values if type(values) in ARRAYS else numbers(values))
     return numbers(x._data if isinstance(x, Tensor) else x, copy)
+
+
+def as_values(x: Any) -> Any:
+    """Return what an operation gives as an array, also where NumPy gives one of its scalars."""
+    return x if type(x) in ARRAYS else as_ndarray(x)
 
 
 def read(rule: Rule, x: Any, recording: bool) -> tuple[Any, Any]:
@@ -57,7 +67,7 @@ def constant(x: Any, values: Any) -> tuple[Any, Any]:
         if x._node is None:
             x._node = Leaf(values, Cell())
         return values, x._node
-    values = numpy.array(values)
+    values = numpy.array(values) if type(values) is ndarray else values
     return values, Leaf(values, Cell())
 
 
@@ -73,7 +83,7 @@ def same(x: "Tensor") -> "Tensor":
     """Return a Tensor of its own, which may be changed in place, with the values of another."""
     if isinstance(x, Wrapped):
         return x._inside.remake(*map(same, x._inside.parts))
-    return wrap(*x._snapshot()) if isinstance(x, Shared) else wrap(x._data, x._node)
+    return wrap(*x._snapshot()) if isinstance(x, Shared) else wrap(array_of(x), x._node)
 
 
 def sources(x: "Tensor") -> tuple:
@@ -97,12 +107,14 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
                 return interpret(rule, operands, params)
             array, node = read(rule, x, now.recording)
             if not rule.broadcasts and type(array) is not ndarray:
-                array = as_ndarray(array)
+                array = as_values(array)
+        if now.trace is not None:
+            array = now.trace.symbol(x, array)
         values.append(array)
         nodes.append(node)
         if node is not None and node.requires_grad and vjp[i] is not None:
             slots.append(i)
-    if rule.check is not None:
+    if rule.check is not None and now.trace is None:
         rule.check(values, params)
     if not now.recording:
         slots = []
@@ -110,19 +122,21 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
     if now.everything and not record:
         record = any(node is not None and (node.traced or node.requires_grad) for node in nodes)
     if record:
-        for i, x in enumerate(operands):
-            if i not in slots:
-                values[i], nodes[i] = constant(x, values[i])
+        for i in {*range(len(operands))}.difference(slots):
+            values[i], nodes[i] = constant(operands[i], values[i])
     try:
-        y, residual = rule.run(numpy, tuple(values), params)
+        if now.trace is None:
+            y, residual = rule.run(numpy, tuple(values), params)
+        else:
+            y, residual = now.trace.run(rule, tuple(values), params)
     except MISTAKES as error:
         if not rule.ours:
             raise
         raise explain(rule, operands, params, error) from error
     if rule.outputs:
-        y = Parts(map(as_ndarray, y))
+        y = Parts(map(as_values, y))
     elif type(y) is not ndarray:
-        y = as_ndarray(y)
+        y = as_values(y)
     line = now.anomaly and now.anomaly.look(rule, operands, values, nodes, y, now.scope)
     if slots and y.dtype.kind not in "fc":  # a cast to integers, through which nothing flows back
         slots = []
@@ -362,7 +376,7 @@ class Tensor:
         Assigning an array of the same shape and dtype sets a leaf's values; graphs recorded before
         keep theirs.
         """
-        view = self._data.view()
+        view = self._values("data").view()
         view.flags.writeable = False
         return view
 
@@ -373,6 +387,7 @@ class Tensor:
                 f"data: {describe(self._node)} is a result, whose values its operands determine. "
                 "Set the data of a leaf, or use .detach() first."
             )
+        self._values("data")
         array = array_of(values, copy=True)
         if array.shape != self.shape:
             raise ShapeError(f"data: {self._label()} has shape {self.shape}, not {array.shape}.")
@@ -391,6 +406,11 @@ class Tensor:
         else:  # in one statement, into which no interrupt gets
             self._data, self._node, leaf.data = array, leaf.changed(array), None
         self.__class__ = Tensor
+
+    def _values(self, what: str) -> ndarray:
+        """Return the values, which may not leave a traced function."""
+        trace = MODES.get().trace
+        return self._data if trace is None else trace.leaving(what)
 
     def _label(self) -> str:
         return repr(self.name) if self.name else "this Tensor"
@@ -455,6 +475,7 @@ class Tensor:
 
     @grad.setter
     def grad(self, value: Any) -> None:
+        self._values("grad")
         if self._node is not None and self._node.plan is not None:
             raise GraphError(f"grad: {describe(self._node)} is a result; set the grad of a leaf.")
         if value is not None:
@@ -504,6 +525,7 @@ class Tensor:
         >>> x.grad.item()
         6.0
         """
+        self._values("backward")
         root = self._node
         if root is None or not root.requires_grad:
             raise GraphError(
@@ -556,22 +578,22 @@ class Tensor:
 
     def detach(self) -> "Tensor":
         """Return the same values, cut from the graph."""
-        values = self._data if type(self) is Tensor else self._data.copy("K")
+        values = array_of(self, copy=type(self) is not Tensor)
         return wrap(values, Leaf(values, Cell(), detached=True))
 
     def numpy(self) -> ndarray:
         """Return the values as an ndarray of the caller's own."""
-        return self._data.copy()
+        return self._values("numpy").copy()
 
     def item(self) -> Any:
         """Return the only entry as a Python number."""
         if self.size != 1:
             raise ShapeError(f"item: {self._label()} has shape {self.shape}, not one entry.")
-        return self._data.item()
+        return self._values("item").item()
 
     def tolist(self) -> Any:
         """Return the values as nested lists of Python numbers."""
-        return self._data.tolist()
+        return self._values("tolist").tolist()
 
     def __len__(self) -> int:
         if not self.ndim:
@@ -621,6 +643,8 @@ class Shared(Tensor):
 
     def _snapshot(self) -> tuple[ndarray, Any]:
         """Return the values as of now, and the leaf that stands for them."""
+        if MODES.get().trace is not None:
+            return (values := array_of(self)), Leaf(values, Cell())
         leaf = self._node
         if leaf is None:
             self._node = leaf = Leaf(self._data.copy("K"), Cell())
@@ -697,7 +721,7 @@ Shared.__name__ = Shared.__qualname__ = "Tensor"
 def owned(gradient: Any, seen: set[int]) -> ndarray:
     """Return a gradient as an array that shares memory with no other one."""
     if type(gradient) is not ndarray:
-        return as_ndarray(gradient)
+        return as_values(gradient)
     if gradient.base is not None or id(gradient) in seen:
         return gradient.copy()
     seen.add(id(gradient))
@@ -727,8 +751,11 @@ def walk_back(
         label(seeds, arrived)
         return arrived
     if all(type(seed) is Tensor and not seed.requires_grad for seed in seeds.values()):
-        arrays = {node: seed._data for node, seed in seeds.items()}
-        return pull_back(arrays, order, numpy, release=release, **where)
+        trace = MODES.get().trace
+        arrays = {node: array_of(seed) for node, seed in seeds.items()}
+        return pull_back(
+            arrays, order, numpy if trace is None else trace.namespace, release=release, **where
+        )
     return pull_back(seeds, order, xp, lift=bare, release=release, **where)
 
 
@@ -750,7 +777,8 @@ def constants(kept: Any) -> Any:
     """Make arrays into Tensors that are constants."""
     if type(kept) is Parts:
         return Parts(map(constants, kept))
-    return wrap(as_ndarray(kept)) if isinstance(kept, ndarray | generic) else kept
+    known = isinstance(kept, generic) or type(kept) in ARRAYS
+    return wrap(as_values(kept)) if known else kept
 
 
 def lift(node: Node) -> tuple:
@@ -760,11 +788,11 @@ def lift(node: Node) -> tuple:
     lifted: dict[str, Any] = {}
     for name, value in zip(plan.names, node.kept, strict=True):
         if name == "y":
-            value = Parts(apart(value, node)) if rule.outputs else wrap(as_ndarray(value), node)
+            value = Parts(apart(value, node)) if rule.outputs else wrap(as_values(value), node)
         elif name in rule.operands:
             source = node.inputs[rule.operands.index(name)]
             if type(source) not in SCALARS:
-                value = wrap(as_ndarray(value), source)
+                value = wrap(as_values(value), source)
         elif name == "r":
             xp = Tensor._namespace
             value = rule.residual(xp, *(lifted[one] for one in rule.operands), **node.params)
