@@ -64,7 +64,7 @@ class ReadError(GraphError):
 
 
 # It is told to users, who need not know of symbols.
-ReadError.__name__, ReadError.__module__ = GraphError.__name__, GraphError.__module__
+ReadError.__module__, ReadError.__qualname__ = GraphError.__module__, GraphError.__qualname__
 
 
 class Unlike(Exception):
