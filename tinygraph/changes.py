@@ -63,7 +63,7 @@ def assign(self: Tensor, symbol: str, operator: Any, other: Any) -> Tensor:
 def replaced(self: Any, symbol: str, operator: Any, other: Any) -> Tensor:
     """Give this Tensor the result of an operator, of the same shape and dtype."""
     leaf = self._node is None or self._node.plan is None
-    recording = MODES.get().recording
+    recording = recorded = MODES.get().recording
     if self.requires_grad and leaf and recording:
         if isinstance(other, Wrapped) or (isinstance(other, Tensor) and other.requires_grad):
             raise GraphError(
@@ -71,8 +71,8 @@ def replaced(self: Any, symbol: str, operator: Any, other: Any) -> Tensor:
                 "side is recorded: its gradient would have nowhere to go. Update it under "
                 "tg.no_grad(), or write x = x + y."
             )
-        recording = False
-    if leaf and not recording:
+        recorded = False
+    if recording and not recorded:
         with modes(recording=False):
             result = operator(self, other)
     else:
