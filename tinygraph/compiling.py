@@ -630,7 +630,7 @@ def is_array(x: Any) -> bool:
 def traced(f: Callable, arrays: list, args: list, options: dict) -> tuple:
     """Run a function on symbols; return its trace, its symbols, and what it returned."""
     trace = Trace(holds_tensors(args, options))
-    inputs = [Symbol(trace, one) for one in arrays]
+    inputs: list[Any] = [Symbol(trace, one) for one in arrays]
     symbols = iter(inputs)
     leaves, join = flatten([args, options])
     args, options = join(wrap(next(symbols)) if is_array(one) else one for one in leaves)
