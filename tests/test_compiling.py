@@ -262,6 +262,9 @@ def test_masks_are_followed_and_their_counts_may_change():
     compiled = tg.compile(lambda x: (x[x > 0], tg.nonzero(x)[0], tg.unique_values(x)))
     for x in (V, W, -V, np.zeros(3), V):
         same(compiled(x), (x[x > 0], np.nonzero(x)[0], np.unique(x)))
+    compiled = tg.compile(lambda x: ((x[x > 0] * 2.0).sum(), (tg.nonzero(x)[0] * 2.0).sum()))
+    for x in (np.ones(3), np.array([0.0, 5.0, 0.0]), np.ones(3)):  # one entry would broadcast
+        same(compiled(x), (np.asarray(2 * x.sum()), np.asarray(2.0 * np.flatnonzero(x).sum())))
 
 
 READS = {

@@ -19,7 +19,7 @@ from .rules.table import Parts
 from .tape import Backward, Cell, Leaf, Node, describe, leaves, pull_back, reachable
 
 SCALARS = frozenset({bool, int, float, complex})
-ARRAYS: set[type] = {ndarray}  # what holds values; in a traced function something else stands for them
+ARRAYS: set[type] = {ndarray}  # what holds values; another class in a traced function
 # What array libraries raise for bad operands.
 MISTAKES = (ValueError, TypeError, IndexError, OverflowError)
 NONE: dict[str, Any] = {}  # the parameters of an operation that has none
