@@ -463,6 +463,19 @@ def test_donated_arrays_are_used_again_and_others_are_not():
         assert found is p or np.shares_memory(found, p)
     np.testing.assert_array_equal(p, 1 - V)
     np.testing.assert_array_equal(g, V)
+    pair = tg.compile(lambda p, g: (p - g, g * 2.0), donate_argnums=0)
+    same(pair(V.copy(), W), (V - W, W * 2.0))
+    same(pair(p := V.copy(), p), (V - V, V * 2.0))
+    # A call that fails later has written nothing.
+    picks = tg.compile(lambda p, q, i: (p - 1.0, q[i]), donate_argnums=0)
+    picks(V.copy(), W, np.array([0]))
+    p = V.copy()
+    with pytest.raises(tg.BoundsError):
+        picks(p, W, np.array([3]))
+    np.testing.assert_array_equal(p, V)
+    p = np.ones(3)
+    compiled(p, g)
+    compiled(p, g)
     # One array in two places; one that is returned too; one that may not be written to.
     np.testing.assert_array_equal(compiled(p, p)[0], 0.5 * (1 - V))
     both = tg.compile(lambda p: (p - 1.0, p), donate_argnums=0)
@@ -518,6 +531,8 @@ def test_gradients_of_a_model_may_be_changed_in_place():
         slopes = net.gradient(x, t)
         slopes["b2"] *= 2.0
         slopes["W1"][0] = 7.0
+        rows = slopes["W1"][1:]
+        rows *= 3.0
         return slopes
 
     compiled = replays(doubled)
@@ -539,3 +554,17 @@ def test_other_orders_and_axes_are_written_as_they_are():
     compiled = replays(f)
     for x in (X, X * 2):
         same(compiled(x), plainly(f(tg.tensor(x))))
+
+
+def test_layouts_are_kept_since_sums_follow_them():
+    compiled = replays(lambda x: (tg.exp(x).sum(axis=0), tg.exp(x.mT).sum(axis=0)))
+    for x in RNG.normal(size=(3, 200, 200)).astype("f4"):
+        same(compiled(x), (np.exp(x).sum(axis=0), np.exp(x.T).sum(axis=0)))
+
+
+def test_a_list_that_shrinks_is_noticed():
+    rows = [1.0, 2.0, 3.0]
+    compiled = tg.compile(lambda x: x.sum() + (tg.asarray(rows) * 2.0).sum())
+    assert compiled(V * 0) == 12.0
+    del rows[1:]
+    assert compiled(V * 0) == 2.0

@@ -310,17 +310,16 @@ class Trace:
         if not all(isinstance(one, ndarray | generic) for one in several):
             return outcome if function in FIXED else self.leaving(function.__name__)
         if mine and all(type(one.value) is float for one in mine) and several[0].dtype == NUMBER:
-            function, args, several = as_number, (function, *args), (outcome.item(),)
-        made = [Symbol(self, one) for one in several]
+            function, args, outcome = as_number, (function, *args), outcome.item()
+        made = rebuilt(outcome, partial(Symbol, self))
         self.calls.append((function, args, options, made))
         if function in VARYING:
-            self.expect(numpy.shape, made[0])
-        rest = iter(made)
-        return rebuilt(outcome, lambda _: next(rest))
+            self.expect(numpy.shape, symbols_in(made)[0])
+        return made
 
     def expect(self, measure: Callable, x: Symbol) -> None:
         """Note that a replay is good for nothing where an array is selected of another length."""
-        self.calls.append((expect, (measure, measure(x.value), x), {}, []))
+        self.calls.append((expect, (measure, measure(x.value), x), {}, ()))
 
     def change(self, target: Any, function: Callable, *args: Any) -> Any:
         """Call a function that changes what a symbol stands for."""
@@ -328,7 +327,7 @@ class Trace:
             self.leaving("a change in place")
         given = rebuilt(args, self.symbolic)
         function(*rebuilt(given, value_of))
-        self.calls.append((function, given, {}, [target]))
+        self.calls.append((function, given, {}, target))
         return target
 
     def attempt(self, rule: Rule, take_apart: Callable, whole: Callable, *args: Any) -> Any:
@@ -342,7 +341,7 @@ class Trace:
                     raise
                 del self.calls[before:]
         outcome = whole(*rebuilt(args, value_of))
-        made = [None if one is None else Symbol(self, one) for one in outcome]
+        made = rebuilt(outcome, lambda one: None if one is None else Symbol(self, one))
         self.calls.append((whole, args, {}, made))
         return made
 
@@ -423,7 +422,7 @@ class Program:
         self.known: dict[str, Any] = {"copy": numpy.copy}
         self.names = {one.place: f"v{one.place}" for one in inputs}
         self.idle: list[Callable] = []
-        mine, others = ([*trace.calls, ("", outputs, {}, [])] for trace, outputs in
+        mine, others = ([*trace.calls, ("", outputs, {}, ())] for trace, outputs in
                         zip(traces, outputs, strict=True))  # fmt: skip
         agree = len(mine) == len(others) and len(first.read) == len(second.read) and all(
             one[0] == other[0]
@@ -455,7 +454,7 @@ class Program:
         found = []
         for call in reversed(calls):
             read = {one.place for one in symbols_in(call[1:3])}
-            made = {one.place for one in call[3] if one is not None}
+            made = {one.place for one in symbols_in(call[3])}
             if not made or made & (wanted | read):
                 wanted |= read
                 found.append(call)
@@ -491,24 +490,22 @@ class Program:
         self.buffers: list[ndarray] = []
         self.free: dict[tuple, list[Symbol]] = {}  # whose arrays nobody else has
         self.last: dict[int, int] = {}  # by whose memory: the call that reads it last
-        for i, (function, *read) in enumerate([*calls, (None, self.outputs)]):
-            whole = function in (run_whole, pull_whole)  # what that keeps is not known
-            for one in symbols_in(read[:2]):
-                self.last[id(base_of(one.value))] = len(calls) if whole else i
+        for i, read in enumerate([*(call[1:3] for call in calls), self.outputs]):
+            self.last |= {id(base_of(one.value)): i for one in symbols_in(read)}
         returned = [one.place for one in self.outputs if type(one) is Symbol]
         alone = {place for place in returned if returned.count(place) == 1}
         fresh: set[int] = set()
         for i, (function, args, options, made) in enumerate(calls):
             out = ""
+            new = type(made) is Symbol and made.place not in self.names and bool(made.ndim)
             short = SHORT.get(function) if options.keys() <= {"axis"} else None
             reduces = REDUCTIONS.get(function)
             if reduces and (len(args) > 1 or options.keys() - REDUCED_BY or not args[0].ndim):
                 reduces = None
-            fills = (reduces or isinstance(function, numpy.ufunc)) and len(made) == 1
-            if fills and made[0].ndim and made[0].place not in self.names:
+            if new and (reduces or isinstance(function, numpy.ufunc)):
                 certain = all(isinstance(call[0], numpy.ufunc) for call in calls[i + 1 :])
-                out = self.target(i, calls[i], donated if certain else [])
-                fresh.add(made[0].place)
+                out = self.target(i, made, donated if certain else [])
+                fresh.add(made.place)
             given = [*map(self.text, args)]
             if reduces:
                 function = reduces
@@ -518,17 +515,11 @@ class Program:
                 by_name = function in (numpy.maximum, numpy.minimum)  # they warn otherwise
                 given += [f"out={out}" if by_name else out] if out else []
                 given += [f"{name}={self.text(one)}" for name, one in options.items()]
-            left = ""
-            if not any(one is not None and one.place in self.names for one in made):
-                self.names |= {one.place: f"v{one.place}" for one in made if one is not None}
-                left = ", ".join("_" if one is None else self.names[one.place] for one in made)
-                if len(made) > 1 or function in (run_whole, pull_whole):
-                    left = f"[{left}]"
             if short:
-                call = short(made[0], *given, **options)
+                call = short(made, *given, **options)
             else:
                 call = f"{self.constant(function)}({', '.join(given)})"
-            lines.append(f"{left} = {call}" if left else call)
+            lines.append(f"{self.left(made)}{call}")
         answers = [
             self.names[place] if place in fresh & alone else f"copy({self.names[place]})"
             for place in returned
@@ -542,18 +533,30 @@ class Program:
         exec(builtins.compile(text, "<tinygraph.compile>", "exec"), self.known)
         self.make = self.known.pop("make")
 
-    def target(self, i: int, call: tuple, donated: list) -> str:
-        """Return the name of the array that a call writes to; none for a new one."""
-        function, args, _, (made,) = call
+    def left(self, made: Any) -> str:
+        """Write what a call gives its outcome to; nothing if it changes what has a name."""
+        if any(one.place in self.names for one in symbols_in(made)):
+            return ""
+        self.names |= {one.place: f"v{one.place}" for one in symbols_in(made)}
+
+        def written(tree: Any) -> str:
+            if isinstance(tree, tuple | list):
+                return f"[{', '.join(map(written, tree))}]"
+            return "_" if tree is None else self.names[tree.place]
+
+        return f"{written(made)} = "
+
+    def target(self, i: int, made: Symbol, donated: list) -> str:
+        """Return the name of the array that a call writes to; none for a new one.
+
+        It may be that of an operand: what a ufunc answers does not depend on that.
+        """
         returned = any(one is made for one in self.outputs)
         mine = donated if returned else self.free.setdefault(layout(made), [])
-        in_place = isinstance(function, numpy.ufunc) and function.signature is None
         name = ""
         for place, one in enumerate(mine):
-            base = base_of(one.value)
-            read = [x for x in symbols_in(args) if base_of(x.value) is base]
-            alone = all(in_place and x is one for x in read)
-            if alone and self.last.get(id(base), 0) <= i and layout(one) == layout(made):
+            unread = self.last.get(id(base_of(one.value)), 0) <= i
+            if unread and layout(one) == layout(made):
                 name = self.names[mine.pop(place).place]
                 break
         if not returned:
