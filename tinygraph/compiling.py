@@ -592,7 +592,8 @@ def described(x: Any, arrays: list, recording: bool) -> Any:
         arrays.append(x)
         return kind
     elif isinstance(x, ndarray | generic):
-        x = array_of(x)
+        if kind is not ndarray or not x.dtype.isnative:
+            x = array_of(x)
     else:
         parts = parts_of(x)
         if parts is None:
@@ -734,7 +735,8 @@ def compile(
     def prepared(arrays: list, donated: list, args: tuple, options: dict) -> tuple:
         """Trace the function twice, and write the program."""
         inside, given = bound(args)
-        first, second = (traced(inside, arrays, given, options) for _ in range(2))
+        values = [one if type(one) is float else array_of(one) for one in arrays]
+        first, second = (traced(inside, values, given, options) for _ in range(2))
         given = [x for x in flatten([given, options])[0] if is_array(x)]
         free = [first[1][i] for i in donated if isinstance(given[i], ndarray)]
         program = Program([first[0], second[0]], first[1], [first[2], second[2]], free)

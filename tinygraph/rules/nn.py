@@ -105,10 +105,10 @@ def rows(xp, targets, like, axis):
     if targets.ndim == like.ndim:
         return targets
     axis %= like.ndim
-    classes = xp.reshape(
-        xp.arange(like.shape[axis], dtype=targets.dtype), (-1,) + (1,) * (like.ndim - 1 - axis)
-    )
-    return xp.expand_dims(targets, axis=axis) == classes
+    classes = xp.arange(like.shape[axis], dtype=targets.dtype)
+    if axis < like.ndim - 1:
+        classes = xp.reshape(classes, (-1,) + (1,) * (like.ndim - 1 - axis))
+    return targets[(slice(None),) * axis + (None, ...)] == classes
 
 
 def divisor(shape, axis, reduction):
