@@ -131,17 +131,15 @@ REFUSED = {
     "out= a Tensor": (lambda: np.add(V, V, out=x()), tg.DTypeError, "out= a Tensor"),
     "out= an array": (lambda: np.exp(x(), out=np.zeros(3)), tg.DTypeError, "out= an array"),
     "array += x": (lambda: V.copy().__iadd__(x()), tg.DTypeError, r"y = x \+ t in place of"),
-    "sum(out=)": (lambda: np.sum(x(), out=np.zeros(())), tg.DTypeError, "no argument out"),
+    "sum(out=)": (lambda: np.sum(x(), out=np.zeros(())), tg.DTypeError, "sum.*out= would lose"),
     "reduce(out=)": (
-        lambda: np.add.reduce(x(), out=np.zeros(())), tg.DTypeError, r"add\.reduce with out="),
+        lambda: np.add.reduce(x(), out=np.zeros(())), tg.DTypeError, "sum.*out= would lose"),
     "accumulate(out=)": (
-        lambda: np.add.accumulate(x(), out=np.zeros(3)), tg.DTypeError, "with out="),
+        lambda: np.add.accumulate(x(), out=np.zeros(3)), tg.DTypeError, "out= would lose"),
     "outer(out=)": (
         lambda: np.multiply.outer(x(), x(), out=np.zeros((3, 3))), tg.DTypeError, "with out="),
-    "sum(where=)": (lambda: np.sum(x(), where=V > 1), tg.DTypeError, "no argument where"),
     "exp(where=)": (lambda: np.exp(x(), where=V > 1), tg.DTypeError, "with where="),
     "add(dtype=)": (lambda: np.add(x(), 1, dtype="f4"), tg.DTypeError, "with dtype="),
-    "max(initial=)": (lambda: np.max(x(), initial=5), tg.DTypeError, "no argument initial"),
     "add.at": (lambda: np.add.at(np.zeros(3), [0], leaf(1.0)), tg.DTypeError, r"add\.at"),
     "add.reduceat": (lambda: np.add.reduceat(x(), [0, 1]), tg.DTypeError, "reduceat"),
     "subtract.reduce": (lambda: np.subtract.reduce(x()), tg.DTypeError, r"subtract\.reduce"),

@@ -19,7 +19,27 @@ from .errors import ArgumentError, DTypeError
 from .tensor import Tensor
 from .trees import flatten
 
-signature_of = cache(inspect.signature)
+IN_C = {  # the signatures of functions in C, which NumPy tells since 2.4 only
+    numpy.bincount: lambda x, /, weights=None, minlength=0: 0,
+    numpy.can_cast: lambda from_, to, casting="safe": 0,
+    numpy.concatenate: lambda arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind": 0,
+    numpy.copyto: lambda dst, src, casting="same_kind", where=True: 0,
+    numpy.dot: lambda a, b, out=None: 0,
+    numpy.empty_like: lambda prototype, /, dtype=None, order="K", subok=True, shape=None, *,
+        device=None: 0,
+    numpy.inner: lambda a, b, /: 0,
+    numpy.putmask: lambda a, /, mask, values: 0,
+    numpy.result_type: lambda *arrays_and_dtypes: 0,
+    numpy.vdot: lambda a, b, /: 0,
+    numpy.where: lambda condition, x=None, y=None, /: 0,
+}  # fmt: skip
+
+
+@cache
+def signature_of(function: Callable) -> inspect.Signature:
+    """Return how a function is called."""
+    return inspect.signature(IN_C.get(function, function))
+
 
 # ---------------------------------------------------------------- moving entries
 
@@ -139,9 +159,7 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
         wide = max(wide, hidden, key=len)
         labels.append(one.replace("...", hidden))
     if wide and arrow and "..." not in out:
-        raise ArgumentError(
-            f"numpy.einsum: {text!r}: the output has no '...' for axes of operands."
-        )
+        raise ArgumentError(f"numpy.einsum: {text!r}: the output has no '...' for operands' axes.")
     if arrow:
         out = out.replace("...", wide)
     else:
@@ -263,7 +281,7 @@ def variance(
     over = {"axis": axis, "keepdims": keepdims}
     if where is True and mean is None:
         return xp.public(name)(a, correction=ddof, **over)
-    mean = FUNCTIONS["mean"](a, axis, keepdims=True, where=where) if mean is None else mean
+    mean = SOME["mean"](a, axis, keepdims=True, where=where) if mean is None else mean
     off = xp.where(where, a - mean, 0.0)
     there = xp.broadcast_to(where, a.shape).astype(xp.real(off).dtype)
     y = xp.sum(xp.linalg.squares(off), **over) / (xp.sum(there, **over) - ddof)
@@ -323,60 +341,33 @@ def ptp(a: Any, axis: Any = None, *, keepdims: bool = False) -> Tensor:
     return xp.max(a, axis=axis, keepdims=keepdims) - xp.min(a, axis=axis, keepdims=keepdims)
 
 
-def in_order(a: Any, axis: Any, keepdims: bool, pick: Callable, over_nan: bool = False) -> Tensor:
-    """Pick from the sorted entries along some axes, and with `over_nan` from the numbers alone."""
-    a = xp.asarray(a)
-    axes = range(a.ndim) if axis is None else xp.shape_of(axis)
-    kept = [i for i in range(a.ndim) if i not in {one % a.ndim for one in axes}]
-    order = [i for i in range(a.ndim) if i not in kept]
-    rows = xp.permute_dims(a, (*order, *kept)).reshape(-1, *(a.shape[i] for i in kept))
-    rows = xp.sort(rows, axis=0)  # NaN last
-    if over_nan:
-        flat = rows.reshape(rows.shape[0], -1)
-        counts = numpy.sum(~numpy.isnan(values(flat)), axis=0).tolist()
-        found = xp.stack([pick(flat[: n or 1, i]) for i, n in enumerate(counts)], axis=-1)
-        found = found.reshape(found.shape[:-1] + rows.shape[1:])
-    else:
-        found = pick(rows)
-    if rows.dtype.kind == "f" and not over_nan:
-        found = xp.where(xp.isnan(rows[-1]), numpy.nan, found)
-    if keepdims:
-        shape = tuple(n if i in kept else 1 for i, n in enumerate(a.shape))
-        found = found.reshape(found.shape[: found.ndim - len(kept)] + shape)
-    return found
-
-
-def quantiles(theirs: Callable, over_nan: bool = False) -> Callable:
-    """Make a function of quantiles; where they lie it says itself, for the numbers from 0 up."""
+def quantiles(theirs: Callable) -> Callable:
+    """Make a function of quantiles; where they lie NumPy's says, of the numbers from 0 up."""
 
     def call(
-        a: Any, q: Any, axis: Any = None, keepdims: Any = False, method: str = "linear"
-    ) -> Any:
-        weak, q = type(q) in (int, float), numpy.asarray(q)
-
-        def pick(rows: Tensor) -> Tensor:
-            place = theirs(numpy.arange(rows.shape[0]), q, method=method)
-            if place.dtype.kind == "i":
-                return rows[place]
-            low = numpy.floor(place).astype(int)
-            high = numpy.minimum(low + 1, rows.shape[0] - 1)
-            share = (place - low)[(..., *[None] * (rows.ndim - 1))]
-            share = share.astype(rows.dtype if weak and rows.dtype.kind == "f" else float)
-            step = rows[high] - rows[low]
-            return xp.where(share < 0.5, rows[low] + step * share, rows[high] - step * (1 - share))
-
-        return in_order(a, axis, keepdims, pick, over_nan)
+        a: Any, *q: Any, axis: Any = None, keepdims: Any = False, method: Any = None
+    ) -> Tensor:
+        a, q = xp.asarray(a), [one if type(one) in (int, float) else numpy.array(one) for one in q]
+        over = {i % a.ndim for i in (range(a.ndim) if axis is None else xp.shape_of(axis))}
+        kept = [i for i in range(a.ndim) if i not in over]
+        shape = [a.shape[i] for i in kept]
+        rows = xp.permute_dims(a, (*sorted(over), *kept)).reshape(-1, numpy.prod(shape, dtype=int))
+        rows = xp.sort(rows, axis=0)  # NaN last
+        lost, column = numpy.isnan(values(rows)), numpy.arange(rows.shape[1])
+        ranks = numpy.arange(rows.shape[0])[:, None] + 0 * lost
+        ranks = numpy.where(lost, numpy.nan, ranks) if lost.any() else ranks
+        place = theirs(ranks, *q, axis=0, **({"method": method} if method else {}))
+        low, high = (numpy.nan_to_num(one(place)).astype(int) for one in (numpy.floor, numpy.ceil))
+        y = rows[low, column]
+        if place.dtype.kind == "f":
+            weak = rows.dtype.kind == "f" and not any(isinstance(one, numpy.ndarray) for one in q)
+            share = numpy.nan_to_num(place - low).astype(rows.dtype if weak else float)
+            y = y * (1 - share) + xp.where(share == 0, 0.0, rows[high, column]) * share
+            y = xp.where(numpy.isnan(place), numpy.nan, y)
+        shape = [1 if i in over else n for i, n in enumerate(a.shape)] if keepdims else shape
+        return y.reshape(*low.shape[:-1], *shape)
 
     return call
-
-
-def median(a: Any, axis: Any = None, *, keepdims: bool = False, over_nan: bool = False) -> Tensor:
-    """Return the middle entry, or the mean of the two in the middle."""
-
-    def pick(rows: Tensor) -> Tensor:
-        return xp.mean(rows[(rows.shape[0] - 1) // 2 : rows.shape[0] // 2 + 1], axis=0)
-
-    return in_order(a, axis, keepdims, pick, over_nan)
 
 
 def cov(
@@ -389,15 +380,11 @@ def cov(
         m = xp.concat([m, variables(y, rowvar, dtype)])
     ddof = (0 if bias else 1) if ddof is None else ddof
     weights = [xp.asarray(one) for one in (fweights, aweights) if one is not None]
-    if weights:
-        w = reduce(xp.multiply, weights)
-        off = m - xp.sum(m * w, axis=1, keepdims=True) / xp.sum(w)
-        lost = 1 if aweights is None else xp.sum(w * weights[-1]) / xp.sum(w)
-        products, scale = (off * w) @ xp.conj(off).T, 1 / (xp.sum(w) - ddof * lost)
-    else:
-        off, count = m - xp.mean(m, axis=1, keepdims=True), m.shape[1] - ddof
-        products, scale = off @ xp.conj(off).T, 1 / count if count > 0 else numpy.inf
-    return products.reshape(()) * scale if products.size == 1 else products * scale
+    w = reduce(xp.multiply, weights, xp.ones(m.shape[1], dtype=xp.real(m).dtype))
+    off = m - xp.sum(m * w, axis=1, keepdims=True) / xp.sum(w)
+    lost = 1 if aweights is None else xp.sum(w * weights[-1]) / xp.sum(w)
+    products = (off * w) @ xp.conj(off).T / xp.maximum(xp.sum(w) - ddof * lost, 0.0)
+    return products.reshape(()) if products.size == 1 else products
 
 
 def variables(m: Any, rowvar: bool, dtype: Any = None) -> Tensor:
@@ -789,12 +776,17 @@ def roomy(name: str) -> Callable:
 
 # ---------------------------------------------------------------- the table
 
+SOME = {  # of the entries
+    "max": beside("max", "maximum", -numpy.inf), "mean": mean,
+    "min": beside("min", "minimum", numpy.inf), "prod": beside("prod", "multiply", 1),
+    "std": partial(variance, name="std"), "sum": beside("sum", "add", 0), "var": variance,
+}  # fmt: skip
 FUNCTIONS: dict[str, Callable] = {
     **{one.__name__: one for one in (
         apply_along_axis, apply_over_axes, average, bincount, convolve, corrcoef, correlate,
         cov, dot, ediff1d, einsum, geomspace, gradient, histogram, histogram_bin_edges,
-        inner, interp, kron, linspace, logspace, mean, median, nan_to_num, outer, pad, partition,
-        piecewise, poly, polyder, polydiv, polyfit, polyint, polyval, ptp, roots, select, take,
+        inner, interp, kron, linspace, logspace, nan_to_num, outer, pad, partition, piecewise, poly,
+        polyder, polydiv, polyfit, polyint, polyval, ptp, roots, select, take,
         trapezoid, trim_zeros, unwrap, vander,
     )},
     **{name: mover(attrgetter(name)(numpy), moved) for name, moved in MOVES.items()},
@@ -807,8 +799,13 @@ FUNCTIONS: dict[str, Callable] = {
         f"lib.scimath.{name}": roomy(name)
         for name in ("arccos", "arcsin", "arctanh", "log", "log10", "log2", "logn", "power", "sqrt")
     },
-    **{name: beside("max", "maximum", -numpy.inf) for name in ("amax", "max")},
-    **{name: beside("min", "minimum", numpy.inf) for name in ("amin", "min")},
+    **SOME, **{f"nan{name}": of_numbers(one) for name, one in SOME.items()},
+    **{
+        f"{nan}{name}": quantiles(getattr(numpy, nan + name))
+        for name in ("median", "percentile", "quantile") for nan in ("", "nan")
+    },
+    "amax": SOME["max"],
+    "amin": SOME["min"],
     "angle": lambda z, deg=False: xp.atan2(xp.imag(z), xp.real(z)) * (180 / numpy.pi if deg else 1),
     "around": lambda a, decimals=0: xp.round(a * 10.0**decimals) / 10.0**decimals,
     "cross": lambda a, b, *, axis=-1: xp.linalg.cross(xp.asarray(a), xp.asarray(b), axis=axis),
@@ -818,34 +815,18 @@ FUNCTIONS: dict[str, Callable] = {
     "i0": lambda x: xp.special.i0(x),
     "nancumprod": running("cumulative_prod", 1.0),
     "nancumsum": running("cumulative_sum", 0.0),
-    "nanmax": of_numbers(beside("max", "maximum", -numpy.inf)),
-    "nanmean": of_numbers(mean),
-    "nanmedian": partial(median, over_nan=True),
-    "nanmin": of_numbers(beside("min", "minimum", numpy.inf)),
-    "nanpercentile": quantiles(numpy.percentile, over_nan=True),
-    "nanprod": of_numbers(beside("prod", "multiply", 1)),
-    "nanquantile": quantiles(numpy.quantile, over_nan=True),
-    "nanstd": of_numbers(partial(variance, name="std")),
-    "nansum": of_numbers(beside("sum", "add", 0)),
-    "nanvar": of_numbers(variance),
-    "percentile": quantiles(numpy.percentile),
     "polyadd": lambda a, b: sum(aligned(a, b)[1:], start=aligned(a, b)[0]),
     "polymul": lambda a, b: convolve(a, b),
     "polysub": lambda a, b: aligned(a, b)[0] - aligned(a, b)[1],
-    "prod": beside("prod", "multiply", 1),
-    "quantile": quantiles(numpy.quantile),
     "real_if_close": lambda a, tol=100: (
         xp.real(a) if not numpy.iscomplexobj(numpy.real_if_close(values(a), tol)) else a
     ),
     "sort_complex": lambda a: xp.astype(
         xp.sort(xp.asarray(a)), a.dtype if a.dtype.kind == "c" else numpy.complex128
     ),
-    "std": partial(variance, name="std"),
-    "sum": beside("sum", "add", 0),
     "trace": lambda a, offset=0, axis1=0, axis2=1, dtype=None: xp.sum(
         mover(numpy.diagonal, "a")(a, offset, axis1, axis2), axis=-1, dtype=dtype
     ),
-    "var": variance,
     "vdot": lambda a, b: xp.sum(xp.conj(xp.asarray(a).reshape(-1)) * xp.asarray(b).reshape(-1)),
 }  # fmt: skip
 

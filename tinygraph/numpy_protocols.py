@@ -1,6 +1,5 @@
 """What NumPy's own functions do with a Tensor (NEP 13 and 18): explicit tables, no guessing."""
 
-import inspect
 import sys
 from collections.abc import Callable
 from functools import cache, partial
@@ -15,11 +14,10 @@ from .modes import MODES
 from .namespace import public
 from .numpy_functions import FUNCTIONS as COMPOSED
 from .numpy_functions import UFUNCS as COMPOSED_UFUNCS
+from .numpy_functions import signature_of
 from .rules import RULES, Rule
 from .standard import values, wrapped
 from .tensor import Tensor, Wrapped, array_of
-
-signature_of = cache(inspect.signature)
 
 
 def adapted(rule: Rule) -> Callable:
@@ -47,27 +45,23 @@ USUAL = {"dtype": None, "where": True}  # of a ufunc
 ORDERED = {numpy.ravel, numpy.reshape}  # where the order is one of entries
 
 
-@cache
-def read(function: Any) -> tuple[list, dict, bool]:
-    """Return what a function needs, its defaults, and whether it takes any number of arguments."""
-    every = signature_of(function).parameters.values()
-    several = any(one.kind is one.VAR_POSITIONAL for one in every)
-    needed = [one.name for one in every if one.default is one.empty and one.kind < one.KEYWORD_ONLY]
-    return needed, {one.name: one.default for one in every if one.default is not one.empty}, several
-
-
 def told(function: Any, args: tuple, options: dict) -> tuple[list, dict]:
     """Return the arguments that NumPy's function needs, and by name those that say more."""
-    needed, defaults, several = read(function)
-    count = len(args) if several else len(needed)
-    given = [*args[:count], *[options.pop(name) for name in needed[len(args) : count]]]
-    said = dict(zip(defaults, args[count:], strict=False)) | options
+    given, said, signature = [], {}, signature_of(function)
+    for name, one in signature.bind(*args, **options).arguments.items():
+        what = signature.parameters[name]
+        if what.kind is what.VAR_POSITIONAL:
+            given += one
+        elif what.kind is what.VAR_KEYWORD:
+            said |= one
+        elif what.default is what.empty:
+            given.append(one)
+        elif one is not what.default and (name not in IDLE or function in ORDERED):
+            said[name] = one
     if said.pop("out", None) is not None:
         raise DTypeError(f"{name_of(function)} of a Tensor: out= would lose the gradient. Leave it "
                          "out, or use .numpy().")  # fmt: skip
-    idle = () if function in ORDERED else IDLE & defaults.keys()
-    return given, {name: one for name, one in said.items()
-                   if name not in idle and one is not defaults.get(name, said)}  # fmt: skip
+    return given, said
 
 
 def called(function: Callable, ours: Any, *args: Any, **options: Any) -> Any:
