@@ -122,11 +122,13 @@ def held(tree: Any) -> Any:
     """Return a tree like another, of arrays and Tensors that nobody else can change."""
     leaves, join = flatten(tree)
     traced = MODES.get().trace is not None  # then arrays are read anew at each replay
-    return join(
-        same(one) if isinstance(one, Tensor)
-        else one.copy() if type(one) is numpy.ndarray and not traced else one
-        for one in leaves
-    )
+
+    def own(one: Any) -> Any:
+        if isinstance(one, Tensor):
+            return same(one)
+        return one.copy() if type(one) is numpy.ndarray and not traced else one
+
+    return join(map(own, leaves))
 
 
 def check_same(name: str, first: Tensor, again: Tensor) -> None:

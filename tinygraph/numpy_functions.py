@@ -19,7 +19,7 @@ from .errors import ArgumentError, DTypeError
 from .tensor import Tensor
 from .trees import flatten
 
-IN_C = {  # the signatures of functions in C, which NumPy tells since 2.4 only
+IN_C: dict[Any, Callable] = {  # the signatures of functions in C, which NumPy tells since 2.4 only
     numpy.bincount: lambda x, /, weights=None, minlength=0: 0,
     numpy.can_cast: lambda from_, to, casting="safe": 0,
     numpy.concatenate: lambda arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind": 0,
@@ -345,9 +345,9 @@ def quantiles(theirs: Callable) -> Callable:
     """Make a function of quantiles; where they lie NumPy's says, of the numbers from 0 up."""
 
     def call(
-        a: Any, *q: Any, axis: Any = None, keepdims: Any = False, method: Any = None
+        a: Any, *args: Any, axis: Any = None, keepdims: Any = False, method: Any = None
     ) -> Tensor:
-        a, q = xp.asarray(a), [one if type(one) in (int, float) else numpy.array(one) for one in q]
+        a, q = xp.asarray(a), [x if type(x) in (int, float) else numpy.array(x) for x in args]
         over = {i % a.ndim for i in (range(a.ndim) if axis is None else xp.shape_of(axis))}
         kept = [i for i in range(a.ndim) if i not in over]
         shape = [a.shape[i] for i in kept]
@@ -545,8 +545,8 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **options: Any) 
     masks = masks[None] if masks.ndim == x.ndim else masks
     if len(funclist) - len(masks) not in (0, 1):
         raise ArgumentError("numpy.piecewise: give a function for each condition, and one beside.")
-    rest, y = ~masks.any(axis=0, keepdims=True), xp.zeros_like(x)
-    for mask, one in zip([*masks, *rest], funclist, strict=False):
+    rest, y = ~masks.any(axis=0), xp.zeros_like(x)
+    for mask, one in zip([*masks, rest], funclist, strict=False):
         if not callable(one) or mask.any():
             y[mask] = one(x[mask], *args, **options) if callable(one) else one
     return y
@@ -603,7 +603,8 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> T
         places = numpy.arange(ends.size + x.size)
         if mode == "constant":
             options["constant_values"] = places[: ends.size].reshape(ends.shape)
-        places = numpy.pad(places[ends.size :].reshape(x.shape), pad_width, mode, **options)
+        places = places[ends.size :].reshape(x.shape)
+        places = numpy.pad(places, pad_width, mode, **options)  # type: ignore[call-overload]
         return xp.concat([ends.astype(x.dtype).reshape(-1), x.reshape(-1)])[places]
     if mode not in ("linear_ramp", "reflect", "symmetric"):
         raise ArgumentError(f"numpy.pad of a Tensor has no mode {mode!r}. Use numpy.concatenate.")
@@ -776,7 +777,7 @@ def roomy(name: str) -> Callable:
 
 # ---------------------------------------------------------------- the table
 
-SOME = {  # of the entries
+SOME: dict[str, Callable] = {  # of the entries
     "max": beside("max", "maximum", -numpy.inf), "mean": mean,
     "min": beside("min", "minimum", numpy.inf), "prod": beside("prod", "multiply", 1),
     "std": partial(variance, name="std"), "sum": beside("sum", "add", 0), "var": variance,

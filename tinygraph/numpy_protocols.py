@@ -47,7 +47,9 @@ ORDERED = {numpy.ravel, numpy.reshape}  # where the order is one of entries
 
 def told(function: Any, args: tuple, options: dict) -> tuple[list, dict]:
     """Return the arguments that NumPy's function needs, and by name those that say more."""
-    given, said, signature = [], {}, signature_of(function)
+    given: list[Any] = []
+    said: dict[str, Any] = {}
+    signature = signature_of(function)
     for name, one in signature.bind(*args, **options).arguments.items():
         what = signature.parameters[name]
         if what.kind is what.VAR_POSITIONAL:
