@@ -1,5 +1,6 @@
 """Tensor: an array that may be recorded, and the way an operation records itself."""
 
+import os
 import warnings
 from collections.abc import Iterable
 from operator import attrgetter
@@ -24,6 +25,12 @@ ARRAYS: set[type] = {ndarray}  # what holds values; another class in a traced fu
 MISTAKES = (ValueError, TypeError, IndexError, OverflowError)
 NONE: dict[str, Any] = {}  # the parameters of an operation that has none
 COMMITTING = RLock()  # so that what several threads add to one gradient is all there
+if hasattr(os, "register_at_fork"):  # a child begins without the threads that would let it go
+    os.register_at_fork(
+        before=COMMITTING.acquire,
+        after_in_parent=COMMITTING.release,
+        after_in_child=COMMITTING.release,
+    )
 # With any and map a loop in C, into which no interrupt gets.
 SET_GRAD = Cell.grad.__set__  # type: ignore[misc]
 new = object.__new__
