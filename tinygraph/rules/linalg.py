@@ -4,6 +4,7 @@ Formulas are transposes, as everywhere in the table. The longer ones, of functio
 holomorphic, are written as in a book, for gradients that point uphill, between two conjugations.
 """
 
+from importlib.util import find_spec
 from math import inf
 
 import numpy
@@ -36,6 +37,11 @@ def hermitian(xp, a):
     return 0.5 * (a + adjoint(xp, a))
 
 
+def mirrored(xp, a):
+    """Return the Hermitian matrix with the lower triangle of another."""
+    return hermitian(xp, xp.tril(a) + adjoint(xp, xp.tril(a, k=-1)))
+
+
 def column(xp, v):
     """Return vectors as matrices of one column."""
     return xp.expand_dims(v, axis=-1)
@@ -44,11 +50,6 @@ def column(xp, v):
 def row(xp, v):
     """Return vectors as matrices of one row."""
     return xp.expand_dims(v, axis=-2)
-
-
-def places(xp, a):
-    """Return the numbers of the rows and of the columns of a matrix, to be compared."""
-    return column(xp, xp.arange(a.shape[-2])), xp.arange(a.shape[-1])
 
 
 def eye(xp, n):
@@ -301,6 +302,13 @@ def solve_triangular(xp, a, b, /, *, lower=False, unit_diagonal=False):
     return solve(a, b, lower=lower, unit_diagonal=unit_diagonal)
 
 
+def left_divided(xp, a, b):
+    """Return a⁻¹·b for upper triangular matrices, fast where SciPy can solve one of them."""
+    if a.ndim == 2 and find_spec("scipy"):
+        return solve_triangular(xp, a, b)
+    return xp.linalg.solve(a, b)
+
+
 def triangular_right(xp, g, a, b_shape, lower, unit_diagonal):
     """Pull g back to the right side b of a·x = b."""
     upper, vectors = not lower, len(b_shape) == 1
@@ -313,9 +321,8 @@ def triangular_left(xp, g, a, b_shape, y, lower, unit_diagonal):
     """Pull g back to the triangle that is read."""
     pulled = triangular_right(xp, g, a, b_shape, lower, unit_diagonal)
     whole = against(xp, pulled, b_shape, y)
-    i, j = places(xp, a)
-    first, last = (j, i) if lower else (i, j)
-    return xp.where(first < last if unit_diagonal else first <= last, whole, 0.0)
+    skipped = int(unit_diagonal)
+    return xp.tril(whole, k=-skipped) if lower else xp.triu(whole, k=skipped)
 
 
 rule(
@@ -426,15 +433,13 @@ PHASE = "is right for what does not depend on the phases of the vectors, which a
 
 
 def cholesky_vjp(xp, g, y, upper):
-    """Return L⁻ᴴ·Φ(LᴴG)·L⁻¹, where Φ takes the lower triangle and half of the diagonal."""
+    """Return L⁻ᴴ·S·L⁻¹/2, where S is Hermitian with the lower triangle of LᴴG."""
     g = conj(xp, g)
     if upper:
         g, y = adjoint(xp, g), adjoint(xp, y)
     adj = adjoint(xp, y)
-    i, j = places(xp, y)
-    inner = adj @ g
-    inner = hermitian(xp, xp.where(i > j, inner, xp.where(i == j, 0.5 * inner, 0.0)))
-    return conj(xp, xp.linalg.solve(adj, adjoint(xp, xp.linalg.solve(adj, inner))))
+    inner = 0.5 * mirrored(xp, adj @ g)
+    return conj(xp, left_divided(xp, adj, adjoint(xp, left_divided(xp, adj, inner))))
 
 
 rule(
@@ -461,10 +466,7 @@ def qr_vjp(xp, g, a, y):
     gq = gq + a[..., k:] @ adjoint(xp, gr[..., k:])
     rest = q @ gr[..., k:]
     gr, r = gr[..., :k], r[..., :k]
-    inner = r @ adjoint(xp, gr) - adjoint(xp, gq) @ q
-    i, j = places(xp, inner)
-    below = xp.where(i > j, inner, 0.0)
-    inner = below + adjoint(xp, below) + xp.where(i == j, xp.real(inner), 0.0)
+    inner = mirrored(xp, r @ adjoint(xp, gr) - adjoint(xp, gq) @ q)
     first = right_divided(xp, gq + q @ inner, r)
     return conj(xp, xp.concat([first, rest], axis=-1))
 
