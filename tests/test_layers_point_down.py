@@ -13,11 +13,11 @@ SOURCES = {"tinygraph": ROOT / "tinygraph", "tinygraph.models": ROOT / "models",
 # belongs to the package that it is in.
 LAYERS = [
     "tinygraph.errors",
+    "tinygraph.arrays",
     "tinygraph.rules",
     "tinygraph.modes",
     "tinygraph.tape",
     "tinygraph.replay",
-    "tinygraph.arrays",
     "tinygraph.tensor",
     "tinygraph.anomaly",
     "tinygraph.saving",

@@ -50,3 +50,27 @@ def numbers(x: Any, copy: bool = False) -> numpy.ndarray:
     if not array.dtype.isnative:
         return array.astype(array.dtype.newbyteorder("="))
     return array.copy(order="K") if copy and shares(array, x) else array
+
+
+def reduction(ufunc: numpy.ufunc) -> Any:
+    """Return the reduction by a ufunc, over all axes by default."""
+    reduce = ufunc.reduce
+
+    def reduced(a: Any, axis: Any = None, dtype: Any = None, **options: Any) -> Any:
+        return reduce(a, axis, dtype, **options)
+
+    return staticmethod(reduced)
+
+
+class Direct:
+    """NumPy as rules see it: reductions without wrappers that take longer than a small sum."""
+
+    sum, prod = reduction(numpy.add), reduction(numpy.multiply)
+    max, min = reduction(numpy.maximum), reduction(numpy.minimum)
+
+    def __getattr__(self, name: str) -> Any:  # the first time only
+        found = self.__dict__[name] = getattr(numpy, name)
+        return found
+
+
+NUMPY = Direct()

@@ -19,6 +19,7 @@ from numpy import asarray as as_ndarray
 from numpy import generic, ndarray
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from .arrays import NUMPY
 from .errors import ArgumentError, DTypeError, GraphError
 from .modes import MODES, modes
 from .namespace import is_several
@@ -206,13 +207,13 @@ def expect(measure: Callable, before: Any, array: Any) -> None:
 
 def run_whole(rule: Rule, operands: tuple, params: dict) -> list:
     """Return the result or the results of a rule, and its residual."""
-    y, residual = rule.run(numpy, operands, params)
+    y, residual = rule.run(NUMPY, operands, params)
     return [*(y if rule.outputs else [y]), residual]
 
 
 def pull_whole(plan: Any, pull: Callable, g: Any, kept: tuple, params: dict) -> list:
     """Return the gradients that a rule's formulas give, as arrays."""
-    pulled = pull(numpy, SimpleNamespace(plan=plan, params=params), g, kept)
+    pulled = pull(NUMPY, SimpleNamespace(plan=plan, params=params), g, kept)
     return [one.dense() if type(one) is Scattered else one for one in pulled]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy
 
+from .arrays import NUMPY
 from .errors import DTypeError, GraphError, RuleError, ShapeError, operand_text
 from .modes import MODES, Scope, modes
 from .reverse import Call, as_tensor
@@ -36,7 +37,7 @@ class FunctionPlan:
     def pull(self, xp: Any, g: Any, kept: tuple, params: dict) -> list:
         """Return the gradients of the operands in `slots`."""
         *operands, residuals = kept
-        if xp is numpy:
+        if xp is NUMPY:
             with modes(recording=False):
                 gradients = self.rule.pull(tuple(map(wrap, operands)), residuals, wrap(g))
             return [None if gradients[i] is None else gradients[i]._data for i in self.slots]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy
 
+from .arrays import NUMPY
 from .errors import GraphError
 from .rules.table import Parts
 from .tape import Leaf, Node, fitted, operands, pull_conjugate, reachable
@@ -25,7 +26,7 @@ class Replay:
         Those that have been given other values since the graph was recorded.
     """
 
-    def __init__(self, roots: Iterable[Any], xp: Any = numpy):
+    def __init__(self, roots: Iterable[Any], xp: Any = NUMPY):
         self.xp = xp
         self.values: dict[Any, Any] = {}
         self.changed: list[Leaf] = []
@@ -49,7 +50,7 @@ class Replay:
         result, residual = node.plan.rule.run(self.xp, tuple(arrays), node.params)
         if node.plan.rule.outputs:
             result = Parts(result)
-        elif self.xp is numpy:
+        elif self.xp is NUMPY:
             result = numpy.asarray(result)
         self.values[node] = result
         if node.parents:
@@ -90,7 +91,7 @@ class Replay:
         return gradients, contributions
 
 
-def replay(roots: Iterable[Any], xp: Any = numpy) -> dict:
+def replay(roots: Iterable[Any], xp: Any = NUMPY) -> dict:
     """Run the recorded rules again, from the leaves, and return the array at every node.
 
     The arrays are the recorded ones to the last bit. Nothing is recorded and no gradient changes.

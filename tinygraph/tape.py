@@ -268,12 +268,12 @@ def pull_back(
                 f"backward: this graph was walked before, and what {describe(node)} kept was "
                 "freed then. Pass retain_graph=True to the first backward, or compute it again."
             )
-    anomaly, trace = MODES.get().anomaly, MODES.get().trace
+    now = MODES.get()
     pull = pull_conjugate if complex_ else None
-    if anomaly is not None:
-        pull = anomaly.pulling(pull or pull_plain, order, wanted)
-    if trace is not None:
-        pull = trace.pulling(pull or pull_plain)
+    if now.anomaly is not None:
+        pull = now.anomaly.pulling(pull or pull_plain, order, wanted)
+    if now.trace is not None:
+        pull = now.trace.pulling(pull or pull_plain)
     gradients = dict(seeds)
     take, arriving = gradients.pop, gradients.get
     arrived = {}
@@ -321,8 +321,8 @@ def pull_back(
                 gradients[parent] = total = before + one
                 if type(total) is numpy.ndarray:
                     owned.add(parent)
-    if anomaly is not None:
-        anomaly.arrived(arrived)
+    if now.anomaly is not None:
+        now.anomaly.arrived(arrived)
     return arrived
 
 

@@ -12,7 +12,7 @@ import numpy
 from numpy import asarray as as_ndarray
 from numpy import generic, ndarray
 
-from .arrays import ForeignError, number_dtype, numbers
+from .arrays import NUMPY, ForeignError, number_dtype, numbers
 from .errors import DTypeError, GraphError, ShapeError, explain
 from .modes import MODES, modes
 from .rules import Rule
@@ -128,12 +128,16 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
     record = bool(slots)
     if now.everything and not record:
         record = any(node is not None and (node.traced or node.requires_grad) for node in nodes)
+    position = 0
     if record:
-        for i in {*range(len(operands))}.difference(slots):
-            values[i], nodes[i] = constant(operands[i], values[i])
+        for i, x in enumerate(operands):
+            if i not in slots:
+                values[i], nodes[i] = constant(x, values[i])
+            if type(nodes[i]) not in SCALARS and nodes[i].position > position:
+                position = nodes[i].position
     try:
         if now.trace is None:
-            y, residual = rule.run(numpy, tuple(values), params)
+            y, residual = rule.run(NUMPY, tuple(values), params)
         else:
             y, residual = now.trace.run(rule, tuple(values), params)
     except MISTAKES as error:
@@ -157,10 +161,9 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
     else:
         plan = rule.plan(tuple(slots))
         inputs = tuple(nodes)
-        position = 1 + max(node.position for node in nodes if type(node) not in SCALARS)
         kept = plan.keep(*values, y, residual)
         parents = tuple([nodes[i] for i in plan.slots])
-        node = Node(plan, inputs, parents, kept, params, position, y, now.scope)
+        node = Node(plan, inputs, parents, kept, params, position + 1, y, now.scope)
         if line:
             node.line = line  # type: ignore[attr-defined]
         if rule.outputs:
@@ -183,7 +186,7 @@ def apart(y: Parts, node: Node) -> list["Tensor"]:
 
 def unary(rule: Rule):
     """Make the function that applies a rule of one operand without parameters."""
-    forward = rule.bound(numpy)
+    forward = rule.bound(NUMPY)
     plans: list = []
     differentiable = rule.differentiable
 
@@ -225,7 +228,7 @@ def binary(rule: Rule, method: bool = False):
 
     As a method of Tensor it leaves operands that it does not know to their own class.
     """
-    forward = rule.bound(numpy)
+    forward = rule.bound(NUMPY)
     plans: list = [None, None, None, None]
     differentiable = rule.differentiable
 
@@ -559,7 +562,7 @@ class Tensor:
                     f"backward: {self._label()} is complex, and only a real number has a gradient "
                     "by itself. Reduce it, for example by tg.abs or tg.real, or pass grad."
                 )
-            return wrap(numpy.ones(self.shape, self.dtype))
+            return wrap(numpy.array(1, self.dtype, ndmin=self.ndim))
         seed = grad if isinstance(grad, Tensor) else Tensor(grad)
         if seed.shape != self.shape:
             raise ShapeError(
@@ -761,7 +764,7 @@ def walk_back(
         trace = MODES.get().trace
         arrays = {node: array_of(seed) for node, seed in seeds.items()}
         return pull_back(
-            arrays, order, numpy if trace is None else trace.namespace, release=release, **where
+            arrays, order, NUMPY if trace is None else trace.namespace, release=release, **where
         )
     return pull_back(seeds, order, xp, lift=bare, release=release, **where)
 

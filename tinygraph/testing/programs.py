@@ -309,7 +309,7 @@ def check_bits(program: Program) -> list:
     leaves = [tensor(array, requires_grad=True) for array in program.arguments]
     variables = program.trace(*leaves)
     made = {name: one for name, one in variables.items() if one.requires_grad}
-    again = replay([one._node for one in made.values()], numpy)
+    again = replay([one._node for one in made.values()])
     identical(
         "replayed",
         list(made),
