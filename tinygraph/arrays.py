@@ -63,10 +63,15 @@ def reduction(ufunc: numpy.ufunc) -> Any:
 
 
 class Direct:
-    """NumPy as rules see it: reductions without wrappers that take longer than a small sum."""
+    """NumPy as rules see it: without wrappers that take longer than what they wrap."""
 
     sum, prod = reduction(numpy.add), reduction(numpy.multiply)
     max, min = reduction(numpy.maximum), reduction(numpy.minimum)
+
+    @staticmethod
+    def expand_dims(a: Any, axis: Any) -> Any:
+        """Put axes of length 1 in."""
+        return a[..., None] if axis == -1 else numpy.expand_dims(a, axis)
 
     def __getattr__(self, name: str) -> Any:  # the first time only
         found = self.__dict__[name] = getattr(numpy, name)
