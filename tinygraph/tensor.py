@@ -130,8 +130,9 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
         record = any(node is not None and (node.traced or node.requires_grad) for node in nodes)
     position = 0
     if record:
+        pulled = {*slots}
         for i, x in enumerate(operands):
-            if i not in slots:
+            if i not in pulled:
                 values[i], nodes[i] = constant(x, values[i])
             if type(nodes[i]) not in SCALARS and nodes[i].position > position:
                 position = nodes[i].position
