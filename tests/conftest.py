@@ -23,6 +23,7 @@ GROUPS = {
     "thorough": "minutes of work",
     "browser": "needs a browser",
     "friends": "needs SciPy's array API mode, scikit-learn and einops",
+    "engines": "needs JAX, PyTorch, dask and array-api-compat",
 }
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy
 
+from .engines import foreign
 from .errors import DTypeError, ShapeError
 
 STRANGE = numpy.ma.MaskedArray | numpy.matrix
@@ -32,6 +33,9 @@ def shares(array: numpy.ndarray, x: Any) -> bool:
 def numbers(x: Any, copy: bool = False) -> numpy.ndarray:
     """Read numbers, lists and arrays as an ndarray of numbers; refuse what is not."""
     if type(x) is not numpy.ndarray:
+        other = foreign(x)
+        if other is not None:
+            return other if other is x and not copy else other.copy()  # its owner may write to it
         nested = isinstance(x, list | tuple) and x and not isinstance(x[0], int | float)
         for one in (x, *x) if nested else (x,):
             if isinstance(one, STRANGE):

@@ -20,7 +20,8 @@ from numpy import generic, ndarray
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from .arrays import NUMPY
-from .errors import ArgumentError, DTypeError, GraphError
+from .engines import Foreign, foreign
+from .errors import ArgumentError, DTypeError, GraphError, MissingDependencyError
 from .modes import MODES, modes
 from .namespace import is_several
 from .reverse import answer, holds_tensors
@@ -589,6 +590,8 @@ def described(x: Any, arrays: list, recording: bool) -> Any:
         if isinstance(x, Wrapped) or (recording and x.requires_grad):
             raise Unlike
         x = x._data
+        if type(x) is Foreign:
+            raise Unlike
     elif kind is float:
         arrays.append(x)
         return kind
@@ -597,6 +600,8 @@ def described(x: Any, arrays: list, recording: bool) -> Any:
             x = array_of(x)
     else:
         parts = parts_of(x)
+        if foreign(x) is not None:
+            raise Unlike
         if parts is None:
             return static(x)
         names = tuple(x) if isinstance(x, dict) else None
@@ -654,12 +659,40 @@ def traced(f: Callable, arrays: list, args: list, options: dict) -> tuple:
     return trace, inputs, outputs, join
 
 
+def through_jax(f: Callable, static: Any, donate: Any) -> Callable:
+    """Return a function of NumPy's arrays that JAX compiles."""
+    try:
+        import jax
+    except ImportError as error:
+        raise MissingDependencyError('compile: engine="jax" needs JAX: pip install jax') from error
+
+    def mapped(change: Callable, tree: Any) -> Any:
+        leaves, join = flatten(tree)
+        return join(map(change, leaves))
+
+    def traced(*args: Any, **options: Any) -> Any:
+        given = mapped(lambda x: wrap(array_of(x)) if hasattr(x, "shape") else x, [args, options])
+        return mapped(lambda x: x.data if isinstance(x, Tensor) else x, f(*given[0], **given[1]))
+
+    jitted = jax.jit(traced, static_argnums=static, donate_argnums=donate)
+
+    @wraps(f)
+    def call(*args: Any, **options: Any) -> Any:
+        tensors = holds_tensors(args, options)
+        args, options = mapped(lambda x: x.data if isinstance(x, Tensor) else x, [args, options])
+        with jax.enable_x64(True):
+            answer = jitted(*args, **options)
+        return mapped(lambda x: wrap(numpy.array(x)) if tensors else numpy.array(x), answer)
+
+    return call
+
+
 def compile(
     f: Callable,
     *,
     static_argnums: int | Iterable[int] = (),
     donate_argnums: int | Iterable[int] = (),
-    engine: None = None,
+    engine: str | None = None,
 ) -> Callable:
     """Return a function that computes the same by straight calls of NumPy.
 
@@ -677,8 +710,10 @@ def compile(
         is for whatever is neither an array, a Tensor nor a float.
     donate_argnums : int or iterable of int
         Arguments whose arrays may be overwritten, and returned as results.
-    engine : None
-        Reserved.
+    engine : {None, "jax"}
+        None replays NumPy's calls. With "jax" it is `jax.jit` that compiles what `f` computes, on
+        NumPy's arrays and in their dtypes; it may reorder sums, takes dicts, lists and tuples, and
+        reads nothing from elsewhere anew. Works on what JAX has a function for.
 
     Returns
     -------
@@ -708,8 +743,10 @@ def compile(
     >>> step(np.array([1.0, 2.0]), 0.25)
     array([0.5, 1. ])
     """
+    if engine == "jax":
+        return through_jax(f, static_argnums, donate_argnums)
     if engine is not None:
-        raise ArgumentError(f"compile: engine {engine!r} is unknown; None is NumPy.")
+        raise ArgumentError(f'compile: engine {engine!r} is unknown; give "jax" or None.')
     fixed, donating = places("static", static_argnums), places("donate", donate_argnums)
     programs: OrderedDict[Any, tuple] = OrderedDict()
 

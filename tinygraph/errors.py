@@ -43,6 +43,10 @@ class MissingDependencyError(TinygraphError, ImportError):
     """An optional package or program that is needed and not there."""
 
 
+class EngineError(TinygraphError, AttributeError):
+    """A function that the library of an array has not."""
+
+
 class RuleError(TinygraphError, RuntimeError):
     """A rule of the table, or one of the user's, that breaks its contract."""
 

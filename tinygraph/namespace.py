@@ -263,7 +263,7 @@ def asarray(
             )
         return result.copy() if copy and result is obj else result
     given = array_of(obj)
-    if type(given) is not ndarray:  # inside a function that is traced
+    if type(given) is not ndarray:  # another library's, or inside a function that is traced
         return asarray(wrap(given), dtype=dtype, copy=copy)
     array = given if dtype is None else given.astype(number_dtype(dtype), copy=False)
     shared = array.base is not None or (array is given and shares(array, obj))

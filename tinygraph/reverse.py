@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy
 
+from .engines import Foreign, plain
 from .errors import ArgumentError, DTypeError
 from .modes import MODES, Scope, modes
 from .rules import RULES
@@ -69,12 +70,23 @@ def stays(x: Tensor, tensor: bool) -> bool:
 
 def answer(x: Tensor, tensor: bool) -> Any:
     """Return a Tensor if it has to be one, else an ndarray of the caller's own."""
-    return same(x) if stays(x, tensor) else x.numpy()
+    if stays(x, tensor):
+        return same(x)
+    return x.data if type(x._data) is Foreign else x.numpy()
 
 
 def zeros(like: Tensor) -> Tensor:
     """Return zeros of the shape and dtype of a Tensor."""
+    if type(like._data) is Foreign:
+        return wrap(numpy.zeros_like(like._data))
     return wrap(numpy.zeros(like.shape, like.dtype))
+
+
+def ones(like: Tensor) -> Tensor:
+    """Return ones of the shape and dtype of a Tensor."""
+    if type(like._data) is Foreign:
+        return wrap(numpy.ones_like(like._data))
+    return wrap(numpy.ones(like.shape, like.dtype))
 
 
 class Call:
@@ -255,7 +267,7 @@ class Call:
             if one is None:
                 one = zeros(variable)
             # What arrived is nobody else's, so that an array need not be copied.
-            answers.append(one if stays(one, isinstance(given, Tensor)) else one._data)
+            answers.append(one if stays(one, isinstance(given, Tensor)) else plain(one._data))
         rest = iter(answers)
         return tuple(join(take(rest, count)) for count, join in self.trees)
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy
 
 from .arrays import ForeignError
+from .engines import Foreign
 from .errors import DTypeError, FileError, ShapeError
 from .tensor import Tensor, array_of
 
@@ -71,6 +72,7 @@ def save(path: str | os.PathLike[str], tensors: Mapping[str, Any]) -> None:
             raise DTypeError(f"save: {name!r} is not a name: a str, and not the format's own.")
         try:
             array = array_of(values)
+            array = array.numpy() if type(array) is Foreign else array
         except (ForeignError, ShapeError) as error:
             raise type(error)(f"save: {name!r}: {error}") from None
         arrays[name] = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)

@@ -13,6 +13,7 @@ from numpy import asarray as as_ndarray
 from numpy import generic, ndarray
 
 from .arrays import NUMPY, ForeignError, number_dtype, numbers
+from .engines import Foreign, one_like
 from .errors import DTypeError, GraphError, ShapeError, explain
 from .modes import MODES, modes
 from .rules import Rule
@@ -20,7 +21,7 @@ from .rules.table import Parts
 from .tape import Backward, Cell, Leaf, Node, describe, leaves, pull_back, reachable
 
 SCALARS = frozenset({bool, int, float, complex})
-ARRAYS: set[type] = {ndarray}  # what holds values; another class in a traced function
+ARRAYS: set[type] = {ndarray, Foreign}  # what holds values; one more in a traced function
 # What array libraries raise for bad operands.
 MISTAKES = (ValueError, TypeError, IndexError, OverflowError)
 NONE: dict[str, Any] = {}  # the parameters of an operation that has none
@@ -104,7 +105,7 @@ def sources(x: "Tensor") -> tuple:
 def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
     """Run a rule on any number of operands, and record it if one of them asks for it."""
     now = MODES.get()
-    values, nodes, slots = [], [], []
+    values, nodes, slots, xp = [], [], [], NUMPY
     vjp = rule.vjp * len(operands) if rule.variadic else rule.vjp
     for i, x in enumerate(operands):
         if type(x) is Tensor:
@@ -117,6 +118,8 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
                 array = as_values(array)
         if now.trace is not None:
             array = now.trace.symbol(x, array)
+        elif type(array) is Foreign:
+            xp = array.engine
         values.append(array)
         nodes.append(node)
         if node is not None and node.requires_grad and vjp[i] is not None:
@@ -138,7 +141,7 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
                 position = nodes[i].position
     try:
         if now.trace is None:
-            y, residual = rule.run(NUMPY, tuple(values), params)
+            y, residual = rule.run(xp, tuple(values), params)
         else:
             y, residual = now.trace.run(rule, tuple(values), params)
     except MISTAKES as error:
@@ -155,7 +158,7 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
         record = now.everything
     if not record:
         result = wrap(y)
-        if rule.view and type(operands[0]) is not Tensor:
+        if rule.view and type(operands[0]) is not Tensor and xp is NUMPY:
             result.__class__ = Shared
         if rule.outputs:
             return rule.answer(map(wrap, y))
@@ -206,11 +209,11 @@ def unary(rule: Rule):
         except MISTAKES as error:
             raise explain(rule, (x,), NONE, error) from error
         if parent is None or not now.recording or not (parent.requires_grad and differentiable):
-            return wrap(y if type(y) is ndarray else as_ndarray(y))
+            return wrap(as_values(y))
         if not plans:
             plans.append(rule.plan((0,)))
         plan = plans[0]
-        if type(y) is ndarray:
+        if type(y) in ARRAYS:
             kept = plan.keep(a, y, None)
         else:
             kept = plan.keep(a[()], y, None)
@@ -269,7 +272,7 @@ def binary(rule: Rule, method: bool = False):
         except MISTAKES as error:
             raise explain(rule, (a, b), NONE, error) from error
         if not mask:
-            return wrap(y if type(y) is ndarray else as_ndarray(y))
+            return wrap(as_values(y))
         plan = plans[mask]
         if plan is None:
             plan = plans[mask] = rule.plan(((), (0,), (1,), (0, 1))[mask])
@@ -280,7 +283,7 @@ def binary(rule: Rule, method: bool = False):
         else:
             parents = (left,) if mask == 1 else (right,)
             position = parents[0].position
-        if type(y) is ndarray:
+        if type(y) in ARRAYS:
             kept = plan.keep(x, z, y, None)
         else:  # NumPy computes many times faster with its scalars than with arrays of one
             kept = plan.keep(x if mask == 2 else x[()], z if mask == 1 else z[()], y, None)
@@ -387,7 +390,10 @@ class Tensor:
         Assigning an array of the same shape and dtype sets a leaf's values; graphs recorded before
         keep theirs.
         """
-        view = self._values("data").view()
+        values = self._values("data")
+        if type(values) is Foreign:
+            return values.array
+        view = values.view()
         view.flags.writeable = False
         return view
 
@@ -563,7 +569,7 @@ class Tensor:
                     f"backward: {self._label()} is complex, and only a real number has a gradient "
                     "by itself. Reduce it, for example by tg.abs or tg.real, or pass grad."
                 )
-            return wrap(numpy.array(1, self.dtype, ndmin=self.ndim))
+            return wrap(one_like(self._data))
         seed = grad if isinstance(grad, Tensor) else Tensor(grad)
         if seed.shape != self.shape:
             raise ShapeError(
@@ -594,7 +600,8 @@ class Tensor:
 
     def numpy(self) -> ndarray:
         """Return the values as an ndarray of the caller's own."""
-        return self._values("numpy").copy()
+        values = self._values("numpy")
+        return values.numpy() if type(values) is Foreign else values.copy()
 
     def item(self) -> Any:
         """Return the only entry as a Python number."""
@@ -764,9 +771,11 @@ def walk_back(
     if all(type(seed) is Tensor and not seed.requires_grad for seed in seeds.values()):
         trace = MODES.get().trace
         arrays = {node: array_of(seed) for node, seed in seeds.items()}
-        return pull_back(
-            arrays, order, NUMPY if trace is None else trace.namespace, release=release, **where
-        )
+        if trace is None:
+            xp = next((one.engine for one in arrays.values() if type(one) is Foreign), NUMPY)
+        else:
+            xp = trace.namespace
+        return pull_back(arrays, order, xp, release=release, **where)
     return pull_back(seeds, order, xp, lift=bare, release=release, **where)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy
 
 from .batching import Mapped, batched
+from .engines import plain
 from .errors import ArgumentError, DTypeError, GraphError, ShapeError
 from .forward import dual
 from .modes import MODES, modes
-from .reverse import Call, answer, as_tensor, holds_tensors, stays, zeros
+from .reverse import Call, answer, as_tensor, holds_tensors, ones, stays, zeros
 from .tape import Cell, Leaf, reachable
 from .tensor import Tensor, Wrapped, array_of, owned, same, walk_back, wrap
 from .trees import flatten, leaves_like, parts_of, take
@@ -104,7 +105,7 @@ def value_and_grad(
         value, aux = pair(name, done.out) if has_aux else (done.out, None)
         value = scalar(name, value)
         done.look([value])
-        seed = wrap(numpy.ones(value.shape, value.dtype))
+        seed = ones(value)
         gradient = done.gradients([value], [seed], release=True)
         value = done.outward(value)
         return (
@@ -159,7 +160,7 @@ def gradients(result: Tensor, tensors: Iterable[Tensor]) -> list[numpy.ndarray]:
     root = result._node
     if root is None or not root.requires_grad:
         raise GraphError("gradients: the result was not recorded.")
-    seed = wrap(numpy.ones(result.shape, result.dtype))
+    seed = ones(result)
     arrived = walk_back({root: seed}, reachable((root,)), record=False)
     seen = {id(seed._data)}
     found = [
@@ -548,7 +549,7 @@ def vmap(f: Callable, in_axes: Any = 0, out_axes: int = 0) -> Callable:
         moved = [moved_axis(one, 0, out_axes) for one in whole]
         seen: set[int] = set()
         # An operation has made them: of an array, only a view may be shared.
-        return join(same(x) if stays(x, tensors) else owned(x._data, seen) for x in moved)
+        return join(same(x) if stays(x, tensors) else plain(owned(x._data, seen)) for x in moved)
 
     return call
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy
 
+from tinygraph.engines import known
 from tinygraph.modes import Scope
 from tinygraph.rules.table import Parameter, Rule, Shapes
 from tinygraph.tape import Backward, Cell, Leaf, Node, operands, reachable
@@ -329,7 +330,7 @@ def leaf_lines(leaf: Leaf, role: str) -> list[tuple[str, str]]:
     """Say what a leaf is called, or, if it has no name, what it is."""
     name = short(name_of(leaf))
     if role == "const" and not leaf.shape and not leaf.detached:
-        return [("text", "changed" if leaf.data is None else number(leaf.data.item()))]
+        return [("text", "changed" if leaf.data is None else number(known(leaf.data).item()))]
     # A constant array is what was detached, or what only a walk back reads.
     what = "detached" if leaf.detached else "gradient" if role == "const" else ROLES[role]
     lines = [("name", name)] if name else [("text", what)]
@@ -540,7 +541,7 @@ def read(
     everything = [*dict.fromkeys(boxes.values())]
     for i, (root, (name, tensor)) in enumerate(zip(roots, results, strict=True)):
         name, main, back = plain(name), root is deepest, root.requires_grad
-        value = shape_text(tensor.shape) if tensor.shape else number(tensor.data.item())
+        value = shape_text(tensor.shape) if tensor.shape else number(tensor.item())
         lines = [("name", short(name)), ("mute", value)]
         # Results are not on the tape: they are drawn besides.
         end = Box(f"r{i}", "result", lines, f"result {name}: {value}", regions.outside, main)

@@ -9,6 +9,7 @@ from math import inf
 
 import numpy
 
+from ..engines import known
 from ..errors import ArgumentError, LinAlgError, MissingDependencyError
 from .elementwise import abs_vjp
 from .indexing import scattered
@@ -70,12 +71,6 @@ def diagonal(xp, a):
 def right_divided(xp, a, b):
     """Return a·b⁻ᴴ."""
     return adjoint(xp, xp.linalg.solve(b, adjoint(xp, a)))
-
-
-def known(x):
-    """Return the numbers of an array, None where they cannot be read."""
-    values = getattr(x, "_data", x)
-    return values if isinstance(values, numpy.ndarray) else None
 
 
 def refuse(name, wrong, what):
@@ -372,7 +367,7 @@ def adjugate(xp, a, /):
     if hasattr(xp.linalg, "adjugate"):
         return xp.linalg.adjugate(a)
     det = xp.linalg.det(a)
-    if (det != 0).all():
+    if xp.all(det != 0):
         return column(xp, column(xp, det)) * xp.linalg.inv(a)
     u, s, vh = xp.linalg.svd(a)
     others = xp.prod(xp.where(eye(xp, s.shape[-1]), 1.0, row(xp, s)), axis=-1)

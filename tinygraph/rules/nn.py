@@ -3,6 +3,9 @@
 from importlib.util import find_spec
 from math import erfc, inf, prod
 
+from numpy import arange, ndindex
+
+from ..engines import known
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from .reductions import divided, reduced_axes, restore
 from .table import DISTINCT, REAL, TARGET, Kind, Parameter, Shapes, rule
@@ -31,7 +34,8 @@ def normal_cdf(xp, a, /):
         from scipy.special import ndtr
     else:
         ndtr = xp.frompyfunc(lambda one: 0.5 * erfc(-one * 0.5**0.5), 1, 1)
-    return xp.asarray(ndtr(a), dtype=xp.result_type(xp.asarray(a), xp.float16))
+    a = xp.asarray(a)
+    return xp.astype(ndtr(a), a.dtype if a.dtype.kind == "f" else xp.result_type(a, xp.float16))
 
 
 def softmax(xp, a, /, axis=-1):
@@ -205,7 +209,10 @@ def check_cross_entropy(operands, params):
             f"which are integers, but these are {targets.dtype}; use .astype('int64')."
         )
     classes = logits.shape[axis]
-    if targets.size and not 0 <= (low := targets.min()) <= (high := targets.max()) < classes:
+    labels = known(targets)
+    if labels is None or not labels.size:
+        return
+    if not 0 <= (low := labels.min()) <= (high := labels.max()) < classes:
         worst = low if low < 0 else high
         raise BoundsError(
             f"{name}: label {worst} is out of range for {classes} classes "
@@ -253,6 +260,8 @@ def windows(xp, a, /, window):
         whole = xp.zeros(rest + surrounded(lengths, window), dtype=a.dtype)
         whole[inner(lengths, window)] = a
         a = whole
+    if not hasattr(a, "strides"):
+        return gathered(xp, a, window, positions(lengths, window))
     sizes = tuple(size for size, *_ in window)
     steps = a.strides[len(rest) :]
     return xp.lib.stride_tricks.as_strided(
@@ -263,6 +272,21 @@ def windows(xp, a, /, window):
         + tuple(step * stride for step, (_, stride, *_) in zip(steps, window, strict=True)),
         writeable=False,
     )
+
+
+def gathered(xp, a, window, counts):
+    """Return what `windows` returns, by indices, of arrays that do not show their memory."""
+    first = len(a.shape) - len(window)
+    pairs = []
+    for axis, ((size, stride, dilation, *_), count) in enumerate(
+        zip(window, counts, strict=True), first
+    ):
+        index = arange(size)[:, None] * dilation + arange(count) * stride
+        a = xp.take(a, index.reshape(-1), axis=axis)
+        pairs += index.shape
+    a = xp.reshape(a, (*a.shape[:first], *pairs))
+    last = [*range(first, first + len(pairs))]
+    return xp.permute_dims(a, (*range(first), *last[::2], *last[1::2]))
 
 
 def overlap_add(xp, a, /, window, lengths):
@@ -281,7 +305,7 @@ def overlap_add(xp, a, /, window, lengths):
         return xp.nn.overlap_add(a, window, lengths)
     count = len(window)
     total = xp.zeros(a.shape[: -2 * count] + surrounded(lengths, window), dtype=a.dtype)
-    for place in xp.ndindex(a.shape[-2 * count : -count]):
+    for place in ndindex(a.shape[-2 * count : -count]):
         shown = [
             slice(at * dilation, at * dilation + stride * n, stride)
             for at, n, (_, stride, dilation, *_) in zip(

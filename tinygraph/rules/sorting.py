@@ -1,6 +1,7 @@
 """Rules for sorting, and for entries chosen by their places along an axis."""
 
 from ..errors import ArgumentError
+from .indexing import scatter_add
 from .table import DISTINCT, INTEGER, REAL, Kind, Parameter, Shapes, rule
 
 ORDER = {"axis": Parameter.AXIS, "descending": Parameter.FLAG, "stable": Parameter.FLAG}
@@ -36,12 +37,11 @@ def add_along(xp, values, places, axis, shape):
     """Return zeros with values added at places along an axis."""
     if hasattr(xp, "add_along_axis"):
         return xp.add_along_axis(values, places, axis=axis, shape=shape)
-    total, index = xp.zeros(shape, dtype=values.dtype), []
+    index = []
     for i, length in enumerate(shape):
         here = xp.reshape(xp.arange(length), (length,) + (1,) * (len(shape) - i - 1))
         index.append(places if i == axis % len(shape) else here)
-    xp.add.at(total, tuple(index), values)
-    return total
+    return scatter_add(xp, values, tuple(index), shape)
 
 
 rule(
