@@ -13,6 +13,7 @@ SOURCES = {"tinygraph": ROOT / "tinygraph", "tinygraph.models": ROOT / "models",
 # belongs to the package that it is in.
 LAYERS = [
     "tinygraph.errors",
+    "tinygraph.engines",
     "tinygraph.arrays",
     "tinygraph.rules",
     "tinygraph.modes",

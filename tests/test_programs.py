@@ -132,7 +132,7 @@ def other_axis(xp, g, a_shape, axis, keepdims):
 
 
 def assigned(xp, g, a_shape, index):
-    if xp is not np:
+    if xp is not NUMPY:
         return scatter_add(xp, g, index=index, shape=a_shape)
     total = np.zeros(a_shape, g.dtype)
     total[index] = g

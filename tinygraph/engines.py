@@ -152,9 +152,9 @@ class Foreign(NDArrayOperatorsMixin):
         changes = self.engine.name not in ("jax", "dask")
         return self.engine.asarray(self, copy=True) if changes else self
 
-    def view(self) -> Any:
-        """Return the values for somebody who may not write to them."""
-        return self
+    def all(self) -> Any:
+        """Return whether all entries are True."""
+        return self.engine.all(self)
 
     def reshape(self, *shape: Any) -> "Foreign":
         """Return the entries in another shape."""
@@ -203,20 +203,21 @@ class Foreign(NDArrayOperatorsMixin):
             f"an array of {self.engine.name} would become NumPy's here; use .numpy() to say so."
         )
 
+    def known(self) -> numpy.ndarray | None:
+        """Return the values as an array of NumPy; None where they are not computed yet."""
+        there = self.engine.name != "dask"
+        if self.engine.name == "jax":
+            import jax
+
+            there = not isinstance(self.array, jax.core.Tracer)
+        return self.numpy() if there else None
+
     def numpy(self) -> numpy.ndarray:
         """Return the values as an array of NumPy, of the caller's own."""
         array = self.array
         if self.engine.name == "torch":
             array = array.detach().cpu().resolve_conj().resolve_neg().numpy()
         return numpy.array(array.get() if self.engine.name == "cupy" else array)
-
-    def is_there(self) -> bool:
-        """Whether the values can be read without computing them first."""
-        if self.engine.name == "jax":
-            import jax
-
-            return not isinstance(self.array, jax.core.Tracer)
-        return self.engine.name != "dask"
 
     def item(self) -> Any:
         """Return the only entry as a Python number."""
@@ -368,14 +369,6 @@ def namespace_of(name: str, x: Any) -> Any:
 def one_like(x: Any) -> Any:
     """Return an array of 1, of the axes and the dtype of an array of one entry."""
     return x.engine.ones_like(x) if type(x) is Foreign else numpy.array(1, x.dtype, ndmin=x.ndim)
-
-
-def known(x: Any) -> numpy.ndarray | None:
-    """Return the numbers of an array or a Tensor, None where they cannot be read yet."""
-    values = getattr(x, "_data", x)
-    if isinstance(values, Foreign) and values.is_there():
-        return values.numpy()
-    return values if isinstance(values, numpy.ndarray) else None
 
 
 def plain(x: Any) -> Any:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy
 
 from .arrays import NUMPY
-from .engines import Engine, known
+from .engines import Engine
 from .errors import DTypeError, GraphError, RuleError, ShapeError, operand_text
 from .modes import MODES, Scope, modes
 from .reverse import Call, as_tensor
 from .rules import Kind, Rule, Shapes
+from .rules.reductions import known
 from .rules.table import REAL
 from .tape import Cell, Leaf
 from .tensor import Tensor, Wrapped, apply, same, wrap

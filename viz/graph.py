@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy
 
-from tinygraph.engines import known
 from tinygraph.modes import Scope
+from tinygraph.rules.reductions import known
 from tinygraph.rules.table import Parameter, Rule, Shapes
 from tinygraph.tape import Backward, Cell, Leaf, Node, operands, reachable
 from tinygraph.tensor import Tensor

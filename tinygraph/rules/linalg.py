@@ -9,12 +9,11 @@ from math import inf
 
 import numpy
 
-from ..engines import known
 from ..errors import ArgumentError, LinAlgError, MissingDependencyError
 from .elementwise import abs_vjp
 from .indexing import scattered
 from .manipulation import undo_permutation
-from .reductions import extremum, restore
+from .reductions import extremum, known, restore
 from .table import HERMITIAN, MATRIX, REAL, Domain, Kind, Parameter, Shapes, rule
 
 BILINEAR = Kind.BILINEAR
@@ -367,7 +366,7 @@ def adjugate(xp, a, /):
     if hasattr(xp.linalg, "adjugate"):
         return xp.linalg.adjugate(a)
     det = xp.linalg.det(a)
-    if xp.all(det != 0):
+    if (det != 0).all():
         return column(xp, column(xp, det)) * xp.linalg.inv(a)
     u, s, vh = xp.linalg.svd(a)
     others = xp.prod(xp.where(eye(xp, s.shape[-1]), 1.0, row(xp, s)), axis=-1)

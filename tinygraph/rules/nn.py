@@ -5,9 +5,8 @@ from math import erfc, inf, prod
 
 from numpy import arange, ndindex
 
-from ..engines import known
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
-from .reductions import divided, reduced_axes, restore
+from .reductions import divided, known, reduced_axes, restore
 from .table import DISTINCT, REAL, TARGET, Kind, Parameter, Shapes, rule
 
 ALONG = {"axis": Parameter.AXIS}
@@ -35,7 +34,8 @@ def normal_cdf(xp, a, /):
     else:
         ndtr = xp.frompyfunc(lambda one: 0.5 * erfc(-one * 0.5**0.5), 1, 1)
     a = xp.asarray(a)
-    return xp.astype(ndtr(a), a.dtype if a.dtype.kind == "f" else xp.result_type(a, xp.float16))
+    dtype = a.dtype if a.dtype.kind == "f" else xp.result_type(a, xp.float16)
+    return xp.asarray(ndtr(a), dtype=dtype)
 
 
 def softmax(xp, a, /, axis=-1):

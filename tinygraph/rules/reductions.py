@@ -2,6 +2,8 @@
 
 from math import prod
 
+import numpy
+
 from .elementwise import NONZERO, nonzero
 from .manipulation import undo_permutation
 from .table import DISTINCT, REAL, Kind, Parameter, Shapes, rule
@@ -25,6 +27,15 @@ def sum_to(xp, gradient, shape):
         stretched += [i for i, (n, own) in pairs if n != own]
     gradient = xp.sum(gradient, axis=tuple(stretched))
     return gradient if gradient.shape == shape else xp.reshape(gradient, shape)
+
+
+def known(x):
+    """Return the numbers of an array or a Tensor, None where they cannot be read yet."""
+    values = getattr(x, "_data", x)
+    read = getattr(type(values), "known", None)  # another library's array
+    if read is not None:
+        return read(values)
+    return values if isinstance(values, numpy.ndarray) else None
 
 
 def reduced_axes(axis, ndim):
