@@ -30,8 +30,8 @@ def shares(array: numpy.ndarray, x: Any) -> bool:
     return array is x or array.base is not None or hasattr(x, "__array__")
 
 
-def numbers(x: Any, copy: bool = False) -> numpy.ndarray:
-    """Read numbers, lists and arrays as an ndarray of numbers; refuse what is not."""
+def numbers(x: Any, copy: bool = False) -> Any:
+    """Read numbers, lists and arrays as an array of numbers, NumPy's or another library's."""
     if type(x) is not numpy.ndarray:
         other = foreign(x)
         if other is not None:

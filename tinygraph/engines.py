@@ -280,14 +280,14 @@ def solve_triangular(
 ) -> Any:
     """Return x with a @ x = b for triangular a."""
     if engine.name == "jax":
-        from jax.scipy.linalg import solve_triangular
+        import jax
 
-        return solve_triangular(a, b, lower=lower, unit_diagonal=unit_diagonal)
+        return jax.scipy.linalg.solve_triangular(a, b, lower=lower, unit_diagonal=unit_diagonal)
     if engine.name == "torch":
-        from torch.linalg import solve_triangular
+        import torch
 
         b, vectors = (b[..., None], True) if b.ndim == 1 else (b, False)
-        x = solve_triangular(a, b, upper=not lower, unitriangular=unit_diagonal)
+        x = torch.linalg.solve_triangular(a, b, upper=not lower, unitriangular=unit_diagonal)
         return x[..., 0] if vectors else x
     xp = root(engine).xp
     triangle = xp.tril(a, k=-int(unit_diagonal)) if lower else xp.triu(a, k=int(unit_diagonal))

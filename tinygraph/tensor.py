@@ -41,7 +41,7 @@ ATTACHED: Any = None  # in the place of what other modules put into Tensor
 # ---------------------------------------------------------------- reading operands
 
 
-def array_of(x: Any, copy: bool = False) -> ndarray:
+def array_of(x: Any, copy: bool = False) -> Any:
     """Read numbers, lists, arrays and Tensors as an ndarray of numbers."""
     trace = MODES.get().trace
     if trace is not None:
