@@ -74,6 +74,83 @@ class Relu(Layer):
         return tg.relu(x)
 
 
+class Convolution(Layer):
+    """A cross-correlation of images with filters, and an offset for each filter.
+
+    Parameters
+    ----------
+    W : Tensor or array_like, shape (filters, channels, height, width)
+        The filters; kept as they are, so that a change of theirs is seen.
+    b : Tensor or array_like, shape (filters,)
+        The offsets.
+    stride : int
+        How far a filter moves at a time.
+    pad : int
+        How many zeros go around an image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Convolution(np.ones((1, 1, 2, 2)), [0.5])(np.ones((1, 3, 3))).tolist()
+    [[[4.5, 4.5], [4.5, 4.5]]]
+    """
+
+    def __init__(self, W: Any, b: Any, stride: int = 1, pad: int = 0):
+        self.W = W
+        self.b = b
+        self.stride = stride
+        self.pad = pad
+
+    def forward(self, x: Any) -> Tensor:
+        """Return the cross-correlation.
+
+        Parameters
+        ----------
+        x : Tensor or array_like, shape (channels, height, width) or (N, channels, height, width)
+
+        Raises
+        ------
+        ShapeError
+            If `x` does not fit the filters.
+        """
+        return tg.nn.conv2d(x, self.W, self.b, self.stride, self.pad)
+
+
+class Pooling(Layer):
+    """The largest entry under each position of a window.
+
+    Examples
+    --------
+    >>> Pooling(2, 2)([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
+    Tensor([[6., 8.]])
+    """
+
+    def __init__(self, pool_h: int, pool_w: int, stride: int = 2, pad: int = 0):
+        self.window = (pool_h, pool_w)
+        self.stride = stride
+        self.pad = pad
+
+    def forward(self, x: Any) -> Tensor:
+        """Return the largest entries of `x`, of shape (..., height, width)."""
+        return tg.nn.max_pool2d(x, self.window, self.stride, self.pad)
+
+
+class Flatten(Layer):
+    """The pixels of all channels in one row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Flatten()(np.ones((5, 3, 2, 2))).shape
+    (5, 12)
+    """
+
+    def forward(self, x: Any) -> Tensor:
+        """Return the last three axes of `x` as one."""
+        x = tg.asarray(x)
+        return x.reshape(*x.shape[:-3], -1)
+
+
 class SoftmaxWithLoss(Layer):
     """Softmax and, of its outcome, the cross-entropy, averaged over the batch.
 

@@ -22,7 +22,7 @@ def results_of(obj: Any, args: tuple) -> tuple[str, list[tuple[str, Tensor]]]:
     if not callable(obj) and isinstance(getattr(obj, "params", None), dict):
         obj = method_for(obj, args)
     if callable(obj):
-        function = getattr(obj, "__qualname__", type(obj).__name__).rpartition("<locals>.")[2]
+        function = title_of(obj)
         obj, _ = record(obj, tuple(args))
     elif args:
         raise ArgumentError("to_dot: args are example arguments for a function.")
@@ -43,6 +43,13 @@ def results_of(obj: Any, args: tuple) -> tuple[str, list[tuple[str, Tensor]]]:
     if not results:
         raise ArgumentError(f"to_dot: there is nothing to draw; it draws {TAKEN}.")
     return function or ", ".join(name for name, _ in results), results
+
+
+def title_of(function: Callable) -> str:
+    """Return a function's name; that of a method after its object's class, though it be inherited."""
+    if inspect.ismethod(function) and not isinstance(function.__self__, type):
+        return f"{type(function.__self__).__name__}.{function.__name__}"
+    return getattr(function, "__qualname__", type(function).__name__).rpartition("<locals>.")[2]
 
 
 def method_for(model: Any, args: tuple) -> Callable:
