@@ -1,23 +1,19 @@
 """The whole story on real digits: check the gradients, train, test, draw."""
 
 import json
-import tempfile
 import time
-from collections.abc import Callable, Iterable
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import tinygraph as tg
-from tinygraph.errors import FileError, MissingDependencyError
+from tinygraph.errors import MissingDependencyError
 from tinygraph.saving import write
 from tinygraph.viz import render
-from tinygraph.viz.style import LIGHT
 
 from . import by_hand
 from .data import Set, load_mnist
+from .progress import draw_curve, make_ready, progress
 from .two_layer_net import TwoLayerNet
 
 SIZES = (784, 50, 10)
@@ -49,7 +45,7 @@ def demo(seed: int, out: Path, json_file: Path | None = None) -> None:
     graph, curve = out / "graph.svg", out / "learning_curve.png"
     for path in (graph, curve, json_file):
         if path is not None:
-            make_ready(path)
+            make_ready(path, "demo")
     train_set, test_set = load_mnist()
 
     print("1. Are the gradients right?")
@@ -83,19 +79,6 @@ def demo(seed: int, out: Path, json_file: Path | None = None) -> None:
         write(json_file, (json.dumps(figures, indent=2) + "\n").encode())
         print(f"   the figures: {json_file}")
     print(f"\nDone in {time.perf_counter() - began:.0f} seconds.")
-
-
-def make_ready(path: Path) -> None:
-    """Make a file's folder, and find out before the work whether the file can be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-        reason = "it is a folder" if path.is_dir() else None
-    except OSError as error:
-        reason = error.strerror
-    if reason is not None:
-        raise FileError(f"demo: {path} cannot be written: {reason}. Choose another place for it.")
 
 
 # ---------------------------------------------------------------- the gradient check
@@ -176,45 +159,3 @@ def train(seed: int, train_set: Set, test_set: Set) -> tuple[TwoLayerNet, list[d
         if epoch in REPORTED:
             say(f"   {epoch:5}  {loss:7.4f}  {now['accuracy']:8.4f}  {now['test accuracy']:14.4f}")
     return network, history
-
-
-def progress(steps: range) -> tuple[Iterable[int], Callable[[str], Any]]:
-    """Return the steps, shown as a bar on a terminal, and what prints a line beside the bar."""
-    try:
-        from tqdm import tqdm  # type: ignore[import-untyped]
-    except ImportError:
-        return steps, print
-    return tqdm(steps, unit=" steps", leave=False, disable=None), tqdm.write
-
-
-# ---------------------------------------------------------------- the learning curve
-
-
-def draw_curve(history: list[dict[str, float]], path: Path) -> None:
-    """Draw loss and accuracy over the epochs, as a PNG."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            "It needs the package matplotlib: pip install matplotlib"
-        ) from error
-    trained, tested = LIGHT["input border"], LIGHT["param border"]
-    epochs = range(1, len(history) + 1)
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot(epochs, [now["loss"] for now in history], color=trained)
-    left.set(title="loss on the training images", ylim=(0, None))
-    for kind, look in (
-        ("accuracy", {"color": trained, "label": "training images"}),
-        ("test accuracy", {"color": tested, "linestyle": "--", "label": "test images, never seen"}),
-    ):
-        right.plot(epochs, [now[kind] for now in history], **look)
-    right.set(title="accuracy", ylim=(None, 1))
-    right.legend(loc="lower right", frameon=False)
-    for axes in (left, right):
-        axes.set(xlabel="epoch", xticks=range(0, len(history) + 1, 5))
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    content = BytesIO()
-    figure.savefig(content, format="png", dpi=160)
-    write(path, content.getvalue())

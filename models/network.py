@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping, MutableMapping
 from os import PathLike
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -108,7 +108,8 @@ class Network:
     array([ 0.5, -0.5])
     """
 
-    result_names: Mapping[str, str] = {}  # of layers whose results a picture calls by a name
+    # What a picture calls the results of some layers, by the layer's name.
+    result_names: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, first: Mapping[str, Any], dtype: Any = "float64"):
         if np.dtype(dtype).kind != "f":

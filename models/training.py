@@ -1,10 +1,9 @@
-"""Training on the digits, as ``tinygraph train`` does it: on any engine, to be stopped and resumed."""
+"""Training on the digits, on any engine, to be stopped and resumed: ``tinygraph train``."""
 
 import json
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
-from io import BytesIO
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,15 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygraph as tg
-from tinygraph.engines import library
 from tinygraph.errors import ArgumentError, FileError, MissingDependencyError
-from tinygraph.saving import write
-from tinygraph.viz.style import LIGHT
 
 from .data import Set, load_mnist
 from .mlp import MLP
 from .network import Network
 from .optimizers import SGD, Adam, Momentum
+from .progress import draw_curve, make_ready, progress
 from .simple_conv_net import SimpleConvNet
 from .two_layer_net import TwoLayerNet
 
@@ -34,23 +31,20 @@ LEARNING_RATES = {"sgd": 0.1, "momentum": 0.01, "adam": 0.001}
 TESTED_AT_ONCE = 500  # images, so that their windows fit into memory
 
 
-def numpy_engine() -> tuple[Callable, Callable]:
-    """Return what makes an array of NumPy, and what makes a step quick."""
-    return np.asarray, tg.compile
+ENGINES = ("numpy", "jax", "torch")
 
 
-def jax_engine() -> tuple[Callable, Callable]:
-    """Return what makes an array of JAX, and what makes a step quick."""
-    jax = library("jax", "train")
-    return jax.numpy.asarray, jax.jit
-
-
-def torch_engine() -> tuple[Callable, Callable]:
-    """Return what makes an array of PyTorch; a step is taken as it is."""
-    return library("torch", "train").asarray, lambda step: step
-
-
-ENGINES = {"numpy": numpy_engine, "jax": jax_engine, "torch": torch_engine}
+def engine_of(name: str) -> tuple[Callable, Callable]:
+    """Return what makes an array of an engine, and what makes a step quick there."""
+    try:
+        module = import_module(name)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"train: the engine {name} is not installed: pip install {name}"
+        ) from error
+    if name == "torch":
+        return module.asarray, lambda step: step
+    return (np.asarray, tg.compile) if name == "numpy" else (module.numpy.asarray, module.jit)
 
 
 @dataclass(frozen=True)
@@ -125,8 +119,8 @@ class Training(NamedTuple):
         return cls(step, parts["params"], parts["state"], losses, tuple(history)), settings
 
 
-def train(settings: Settings, out: Path, folder: Path | None = None, resume: bool = False) -> float:
-    """Train a network on the digits, print its way, and return its accuracy on the test images.
+def train(out: Path, folder: Path | None = None, resume: bool = False, **given: Any) -> None:
+    """Train a network on the digits, print how it goes, and keep it in files.
 
     Into a folder go ``checkpoint.safetensors``, after each epoch and where the training is stopped
     by Ctrl-C, and at the end ``weights.safetensors``, which the network's own ``load`` reads, and
@@ -134,15 +128,14 @@ def train(settings: Settings, out: Path, folder: Path | None = None, resume: boo
 
     Parameters
     ----------
-    settings : Settings
-        What is to be trained, and how. A resumed training takes these from the checkpoint, but for
-        a larger number of epochs.
     out : path
         The folder, made if missing.
     folder : path, optional
         A folder with all of MNIST, in place of the digits that come with tinygraph.
     resume : bool
-        Go on from the checkpoint in `out`.
+        Go on from the checkpoint in `out`, with its settings.
+    **given
+        Fields of `Settings`; of a resumed training, ``epochs`` alone.
 
     Raises
     ------
@@ -155,132 +148,97 @@ def train(settings: Settings, out: Path, folder: Path | None = None, resume: boo
     """
     checkpoint = out / "checkpoint.safetensors"
     if resume:
-        now, before = Training.load(checkpoint)
-        settings = Settings(**asdict(before) | {"epochs": max(settings.epochs, before.epochs)})
+        if other := [name for name in given if name != "epochs"]:
+            raise ArgumentError(
+                f"train: {', '.join(other)} cannot change: --resume takes it from {checkpoint}."
+            )
+        now, settings = Training.load(checkpoint)
+        settings = replace(settings, epochs=max(settings.epochs, given.get("epochs", 0)))
     elif checkpoint.exists():
         raise ArgumentError(
             f"train: {checkpoint} is there already. Go on from it with --resume, or choose another "
             "folder with --out."
         )
+    else:
+        settings = Settings(**given)
     make_ready(checkpoint, "train")
-    array, quick = ENGINES[settings.engine]()
-    optimizer = OPTIMIZERS[settings.optimizer](settings.lr or LEARNING_RATES[settings.optimizer])
+    array, quick = engine_of(settings.engine)
+    rate = LEARNING_RATES[settings.optimizer] if settings.lr is None else settings.lr
+    optimizer = OPTIMIZERS[settings.optimizer](rate)
     network = MODELS[settings.model](settings.seed)
     train_set, test_set = load_mnist(flatten=settings.model != "simple-conv-net", folder=folder)
-    steps = len(train_set[0]) // settings.batch_size
+    count = len(train_set[0])
+    steps = count // settings.batch_size
     if not steps:
-        raise ArgumentError(
-            f"train: a batch of {settings.batch_size} is more than {len(train_set[0])} images."
-        )
+        raise ArgumentError(f"train: a batch of {settings.batch_size} is more than {count} images.")
     if not resume:
         params = {name: one.numpy() for name, one in network.params.items()}
         now = Training(0, params, optimizer.start(params), 0.0, ())
-
-    @quick
-    def taken(params: Any, state: Any, x: Any, t: Any) -> tuple[Any, Any, Any]:
-        loss, grads = tg.value_and_grad(lambda params: network.over(params).loss(x, t))(params)
-        return *optimizer.step(params, grads, state), loss
-
-    print(f"   {'epoch':>5}  {'loss':>7}  {'accuracy':>8}  {'on test images':>14}")
     now = now._replace(
         params={name: array(one) for name, one in now.params.items()},
         state={name: array(one) for name, one in now.state.items()},
+    )
+
+    @quick
+    def after(params: Any, state: Any, x: Any, t: Any) -> tuple[Any, Any, Any]:
+        loss, grads = tg.value_and_grad(lambda params: network.over(params).loss(x, t))(params)
+        return *optimizer.step(params, grads, state), loss
+
+    print(
+        f"   {settings.model} on {settings.engine}: {settings.epochs} epochs of {steps} steps, "
+        f"batches of {settings.batch_size}, {settings.optimizer}, learning rate {rate}, float32."
+        "\n\n"
+        f"   {'epoch':>5}  {'loss':>7}  {'accuracy':>8}  {'on test images':>14}"
     )
     try:
         numbers, say = progress(range(now.step, settings.epochs * steps))
         for number in numbers:
             epoch, place = divmod(number, steps)
             # Its order follows from the epoch alone, so that a resumed one sees the same.
-            order = np.random.default_rng([settings.seed, epoch]).permutation(len(train_set[0]))
+            order = np.random.default_rng([settings.seed, epoch]).permutation(count)
             batch = order[place * settings.batch_size :][: settings.batch_size]
             x, t = (part[batch] for part in train_set)
-            params, state, loss = taken(now.params, now.state, array(x), array(t.astype("int32")))
+            params, state, loss = after(now.params, now.state, array(x), array(t.astype("int32")))
             losses, history = now.losses + float(loss), now.history
             if place == steps - 1:
-                part = network.over(params), array
+                trained = network.over(params)
+                part = tuple(one[: len(test_set[0])] for one in train_set)
                 history += ({
                     "loss": losses / steps,
-                    "accuracy": accuracy(*part, *(one[: len(test_set[0])] for one in train_set)),
-                    "test accuracy": accuracy(*part, *test_set),
+                    "accuracy": accuracy(trained, array, part),
+                    "test accuracy": accuracy(trained, array, test_set),
                 },)  # fmt: skip
                 losses = 0.0
             now = Training(number + 1, params, state, losses, history)
             if place == steps - 1:
                 now.save(checkpoint, settings)
-                say(f"   {epoch + 1:5}  " + "  ".join(
-                    f"{one:{width}.4f}"
-                    for one, width in zip(history[-1].values(), (7, 8, 14), strict=True)
-                ))  # fmt: skip
+                loss, seen, tested = history[-1].values()
+                say(f"   {epoch + 1:5}  {loss:7.4f}  {seen:8.4f}  {tested:14.4f}")
     except KeyboardInterrupt:
         now.save(checkpoint, settings)
-        print(f"\nStopped after {now.step} steps, which are kept in {checkpoint}.")
+        print(f"\nStopped after {now.step} steps; --resume goes on from {checkpoint}.")
         raise
+
+    print(
+        f"\n   Test accuracy: {now.history[-1]['test accuracy']:.4f}, "
+        f"of {len(test_set[1]):,} images that the network has not seen."
+    )
+    weights, curve = out / "weights.safetensors", out / "learning_curve.png"
     for name, one in now.params.items():
         network.params[name] = tg.tensor(one).numpy()
-    network.save(out / "weights.safetensors")
+    network.save(weights)
+    print(f"   the weights: {weights}")
     try:
-        draw_curve(list(now.history), out / "learning_curve.png")
+        draw_curve(list(now.history), curve)
     except MissingDependencyError as error:
         print(f"   the learning curve: not drawn. {error}")
-    return now.history[-1]["test accuracy"]
+    else:
+        print(f"   the learning curve: {curve}")
 
 
-def accuracy(network: Network, array: Callable, x: np.ndarray, t: np.ndarray) -> float:
+def accuracy(network: Network, array: Callable, images: Set) -> float:
     """Return the share of images that a network over an engine's arrays names rightly."""
+    x, t = images
     pieces = [slice(at, at + TESTED_AT_ONCE) for at in range(0, len(x), TESTED_AT_ONCE)]
     right = sum(network.accuracy(array(x[one]), t[one]) * len(x[one]) for one in pieces)
     return right / len(x)
-
-
-def make_ready(path: Path, command: str) -> None:
-    """Make a file's folder, and find out before the work whether the file can be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-        reason = "it is a folder" if path.is_dir() else None
-    except OSError as error:
-        reason = error.strerror
-    if reason is not None:
-        raise FileError(
-            f"{command}: {path} cannot be written: {reason}. Choose another place for it."
-        )
-
-
-def progress(steps: range) -> tuple[Iterable[int], Callable[[str], Any]]:
-    """Return the steps, shown as a bar on a terminal, and what prints a line beside the bar."""
-    try:
-        from tqdm import tqdm  # type: ignore[import-untyped]
-    except ImportError:
-        return steps, print
-    return tqdm(steps, unit=" steps", leave=False, disable=None), tqdm.write
-
-
-def draw_curve(history: list[dict[str, float]], path: Path) -> None:
-    """Draw loss and accuracy over the epochs, as a PNG."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            "It needs the package matplotlib: pip install matplotlib"
-        ) from error
-    trained, tested = LIGHT["input border"], LIGHT["param border"]
-    epochs = range(1, len(history) + 1)
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot(epochs, [now["loss"] for now in history], color=trained)
-    left.set(title="loss on the training images", ylim=(0, None))
-    for kind, look in (
-        ("accuracy", {"color": trained, "label": "training images"}),
-        ("test accuracy", {"color": tested, "linestyle": "--", "label": "test images, never seen"}),
-    ):
-        right.plot(epochs, [now[kind] for now in history], **look)
-    right.set(title="accuracy", ylim=(None, 1))
-    right.legend(loc="lower right", frameon=False)
-    for axes in (left, right):
-        axes.set(xlabel="epoch", xticks=range(0, len(history) + 1, 5))
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    content = BytesIO()
-    figure.savefig(content, format="png", dpi=160)
-    write(path, content.getvalue())

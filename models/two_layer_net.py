@@ -1,7 +1,7 @@
 """The book's network of two layers on recording Tensors."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class TwoLayerNet(Network):
     True
     """
 
-    result_names = {"Relu1": "h"}  # so that its picture reads "h @ W2"
+    result_names: ClassVar = {"Relu1": "h"}  # so that its picture reads "h @ W2"
 
     def __init__(
         self,

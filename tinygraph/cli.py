@@ -1,4 +1,4 @@
-"""The command line: ``tinygraph demo``, ``check`` and ``draw``."""
+"""The command line: ``tinygraph demo``, ``train``, ``check`` and ``draw``."""
 
 import argparse
 import sys
@@ -53,6 +53,24 @@ def run_demo(options: argparse.Namespace) -> int:
     except TinygraphError as error:
         print(f"tinygraph: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """Run ``tinygraph train``."""
+    try:
+        from .models.training import train
+    except ModuleNotFoundError as error:
+        return shadowed(error)
+    names = ("model", "optimizer", "engine", "epochs", "batch_size", "lr", "seed")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    try:
+        train(options.out, options.data, options.resume, **given)
+    except TinygraphError as error:
+        print(f"tinygraph: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130  # what a shell gives for it
     return 0
 
 
@@ -115,6 +133,40 @@ def parser() -> argparse.ArgumentParser:
         "--json", type=Path, metavar="FILE", help="where to write the figures too, as JSON"
     )
     demo.set_defaults(run=run_demo)
+
+    train = commands.add_parser(
+        "train",
+        help="train a network on handwritten digits, on any engine",
+        description=(
+            "Train a network on handwritten digits. Ctrl-C stops it, and --resume goes on: the "
+            "numbers are those of a training that was never stopped."
+        ),
+    )
+    train.add_argument(
+        "--model",
+        choices=("two-layer-net", "mlp", "simple-conv-net"),
+        help="default: two-layer-net",
+    )
+    train.add_argument("--engine", choices=("numpy", "jax", "torch"), help="default: numpy")
+    train.add_argument("--optimizer", choices=("sgd", "momentum", "adam"), help="default: adam")
+    train.add_argument("--lr", type=rate, metavar="X", help="the learning rate")
+    train.add_argument("--epochs", type=count, metavar="N", help="default: 20")
+    train.add_argument("--batch-size", type=count, metavar="N", help="default: 100")
+    train.add_argument(
+        "--seed", type=seed, metavar="N", help="of first weights and of the order (default: 0)"
+    )
+    train.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="with MNIST's four files; some digits are here"
+    )
+    train.add_argument(
+        "--out",
+        type=Path,
+        default=Path("tinygraph-training"),
+        metavar="FOLDER",
+        help="where checkpoint, weights and learning curve go (default: %(default)s)",
+    )
+    train.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    train.set_defaults(run=run_train)
 
     check = commands.add_parser(
         "check",
@@ -190,4 +242,19 @@ def seed(text: str) -> int:
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{number} is negative")
+    return number
+
+
+def count(text: str) -> int:
+    """Read a number of something, as argparse calls it."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return int(text)
+
+
+def rate(text: str) -> float:
+    """Read a learning rate, as argparse calls it."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no positive number")
     return number

@@ -46,7 +46,7 @@ def results_of(obj: Any, args: tuple) -> tuple[str, list[tuple[str, Tensor]]]:
 
 
 def title_of(function: Callable) -> str:
-    """Return a function's name; that of a method after its object's class, though it be inherited."""
+    """Return a function's name, that of a method with the class of its object."""
     if inspect.ismethod(function) and not isinstance(function.__self__, type):
         return f"{type(function.__self__).__name__}.{function.__name__}"
     return getattr(function, "__qualname__", type(function).__name__).rpartition("<locals>.")[2]
