@@ -7,6 +7,7 @@ from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -28,10 +29,9 @@ MODELS: dict[str, Callable[[Any], Network]] = {
 }
 OPTIMIZERS: dict[str, type[SGD]] = {"sgd": SGD, "momentum": Momentum, "adam": Adam}
 LEARNING_RATES = {"sgd": 0.1, "momentum": 0.01, "adam": 0.001}
-TESTED_AT_ONCE = 500  # images, so that their windows fit into memory
-
-
 ENGINES = ("numpy", "jax", "torch")
+ARRAYS = ("params", "state")  # of a Training; its other fields are numbers
+TESTED_AT_ONCE = 500  # images, so that their windows fit into memory
 
 
 def engine_of(name: str) -> tuple[Callable, Callable]:
@@ -61,6 +61,11 @@ class Settings:
         The learning rate; by default the optimizer's in `LEARNING_RATES`.
     seed : int
         Of the first weights, and of the order of the images.
+
+    Raises
+    ------
+    ArgumentError
+        If a name is in none of them, or a number is too small.
     """
 
     model: str = "two-layer-net"
@@ -70,6 +75,15 @@ class Settings:
     batch_size: int = 100
     lr: float | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        known = {"model": MODELS, "optimizer": OPTIMIZERS, "engine": ENGINES}
+        for name, choices in known.items():
+            if (value := getattr(self, name)) not in choices:
+                raise ArgumentError(f"train: {name} {value!r} is none of {', '.join(choices)}.")
+        for name, least in {"epochs": 1, "batch_size": 1, "seed": 0}.items():
+            if (value := getattr(self, name)) < least:
+                raise ArgumentError(f"train: {name} is {value}, less than {least}.")
 
 
 class Training(NamedTuple):
@@ -85,6 +99,8 @@ class Training(NamedTuple):
         The sum of the losses of this epoch's batches so far.
     history : tuple of dict
         Loss, accuracy and test accuracy of each whole epoch.
+    data : int
+        A checksum of the images' labels.
     """
 
     step: int
@@ -92,14 +108,16 @@ class Training(NamedTuple):
     state: Mapping[str, Any]
     losses: float
     history: tuple[dict[str, float], ...]
+    data: int
 
     def save(self, path: str | PathLike[str], settings: Settings) -> None:
         """Write a checkpoint, whole or not at all."""
-        more = {"step": self.step, "losses": self.losses, "history": self.history}
+        more = {name: one for name, one in self._asdict().items() if name not in ARRAYS}
         text = json.dumps(asdict(settings) | more)
         entries = {"training": np.frombuffer(text.encode(), np.uint8)}
-        for kind, arrays in (("params", self.params), ("state", self.state)):
-            entries |= {f"{kind}/{name}": tg.tensor(one).numpy() for name, one in arrays.items()}
+        for kind in ARRAYS:
+            arrays = getattr(self, kind).items()
+            entries |= {f"{kind}/{name}": tg.tensor(one).numpy() for name, one in arrays}
         tg.save(path, entries)
 
     @classmethod
@@ -108,15 +126,15 @@ class Training(NamedTuple):
         arrays = {name: one.numpy() for name, one in tg.load(path).items()}
         try:
             told = json.loads(arrays.pop("training").tobytes())
-            step, losses, history = (told.pop(name) for name in ("step", "losses", "history"))
+            parts: dict[str, Any] = {kind: {} for kind in ARRAYS}
+            for name, array in arrays.items():
+                kind, _, key = name.partition("/")
+                parts[kind][key] = array
+            more = {name: told.pop(name) for name in cls._fields if name not in ARRAYS}
             settings = Settings(**told)
         except (KeyError, ValueError, TypeError) as error:
             raise FileError(f"train: {str(path)!r} is no checkpoint of a training.") from error
-        parts: dict[str, dict[str, Any]] = {"params": {}, "state": {}}
-        for name, array in arrays.items():
-            kind, _, key = name.partition("/")
-            parts[kind][key] = array
-        return cls(step, parts["params"], parts["state"], losses, tuple(history)), settings
+        return cls(**parts, **more | {"history": tuple(more["history"])}), settings
 
 
 def train(out: Path, folder: Path | None = None, resume: bool = False, **given: Any) -> None:
@@ -171,9 +189,12 @@ def train(out: Path, folder: Path | None = None, resume: bool = False, **given: 
     steps = count // settings.batch_size
     if not steps:
         raise ArgumentError(f"train: a batch of {settings.batch_size} is more than {count} images.")
+    data = crc32(train_set[1])
     if not resume:
         params = {name: one.numpy() for name, one in network.params.items()}
-        now = Training(0, params, optimizer.start(params), 0.0, ())
+        now = Training(0, params, optimizer.start(params), 0.0, (), data)
+    elif now.data != data:
+        raise ArgumentError(f"train: {checkpoint} is of other images; give --data as before.")
     now = now._replace(
         params={name: array(one) for name, one in now.params.items()},
         state={name: array(one) for name, one in now.state.items()},
@@ -209,7 +230,7 @@ def train(out: Path, folder: Path | None = None, resume: bool = False, **given: 
                     "test accuracy": accuracy(trained, array, test_set),
                 },)  # fmt: skip
                 losses = 0.0
-            now = Training(number + 1, params, state, losses, history)
+            now = Training(number + 1, params, state, losses, history, data)
             if place == steps - 1:
                 now.save(checkpoint, settings)
                 loss, seen, tested = history[-1].values()

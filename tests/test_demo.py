@@ -17,6 +17,7 @@ import tinygraph
 from tinygraph.cli import main
 from tinygraph.models import demo
 from tinygraph.models.data import load_mnist
+from tinygraph.models.progress import progress
 
 KEYS = ["W1", "b1", "W2", "b2"]
 
@@ -46,10 +47,10 @@ def without(monkeypatch, package):
             monkeypatch.delitem(sys.modules, name)
     found = builtins.__import__
 
-    def search(name, *rest):
+    def search(name, *rest, **options):
         if name.partition(".")[0] == package:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return found(name, *rest)
+        return found(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", search)
 
@@ -152,7 +153,7 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
-    steps, say = demo.progress(range(3))
+    steps, say = progress(range(3))
     for step in steps:
         say(f"line {step}")
     assert "3/3" in terminal.getvalue() or "0/3" in terminal.getvalue()
@@ -229,7 +230,7 @@ def test_a_folder_of_somebody_else(quick, no_work, monkeypatch, capsys):
     def refused(**options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(demo.tempfile, "TemporaryFile", refused)
+    monkeypatch.setattr("tinygraph.models.progress.tempfile.TemporaryFile", refused)
     assert main(["demo", "--out", "theirs"]) == 1
     assert "Permission denied" in capsys.readouterr().err
 
@@ -249,7 +250,13 @@ def test_what_fails_at_the_end_leaves_no_part_of_a_file(quick, monkeypatch, caps
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["demo", "--seed", "-1"], ["demo", "--seed", "one"], ["train"], ["demo", "--epochs", "3"]],
+    [
+        [],
+        ["demo", "--seed", "-1"],
+        ["demo", "--seed", "one"],
+        ["trains"],
+        ["demo", "--epochs", "3"],
+    ],
 )
 def test_arguments_that_make_no_sense(no_work, capsys, arguments):
     with pytest.raises(SystemExit) as stop:
