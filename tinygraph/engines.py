@@ -8,6 +8,7 @@ compiler's trace or in pieces on many machines therefore stays there.
 
 from functools import partial, wraps
 from math import prod
+from operator import index
 from types import ModuleType
 from typing import Any
 
@@ -158,12 +159,16 @@ class Foreign(NDArrayOperatorsMixin):
 
     def reshape(self, *shape: Any) -> "Foreign":
         """Return the entries in another shape."""
-        return self.engine.reshape(self, shape[0] if len(shape) == 1 else shape)
+        return self.engine.reshape(self, shape if isinstance(shape[0], int) else shape[0])
 
     def __getitem__(self, index: Any) -> "Foreign":
+        if self.engine.name not in (*COMPATIBLE, "jax"):
+            return by_the_standard(self, index if isinstance(index, tuple) else (index,))
         return self.engine.outward(self.array[self.engine.inward(index)])
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(value, Foreign | numpy.ndarray) and value.dtype != self.dtype:
+            value = value.astype(self.dtype)
         index, value = self.engine.inward(index), self.engine.inward(value)
         if hasattr(self.array, "at"):  # JAX's arrays do not change
             self.array = self.array.at[index].set(value)
@@ -219,6 +224,12 @@ class Foreign(NDArrayOperatorsMixin):
             array = array.detach().cpu().resolve_conj().resolve_neg().numpy()
         return numpy.array(array.get() if self.engine.name == "cupy" else array)
 
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple:
+        return self.array.__dlpack_device__()
+
     def item(self) -> Any:
         """Return the only entry as a Python number."""
         return self.numpy().item()
@@ -236,6 +247,9 @@ class Foreign(NDArrayOperatorsMixin):
     def __int__(self) -> int:
         return int(self.array)
 
+    def __index__(self) -> int:
+        return index(self.array)
+
     def __float__(self) -> float:
         return float(self.array)
 
@@ -247,6 +261,20 @@ class Foreign(NDArrayOperatorsMixin):
 
 
 # ---------------------------------------------------------------- what the standard lacks
+
+
+def by_the_standard(a: Foreign, index: tuple) -> Any:
+    """Return the entries that an index selects, if the standard or its `take` knows such ones."""
+    axes = [axis for axis, part in enumerate(index) if hasattr(part, "shape")]
+    if not axes and Ellipsis not in index:
+        index = (*index, Ellipsis)
+    if len(axes) == 1 and index[axes[0]].dtype.kind in "iu":
+        (axis,) = axes
+        places = index[axis]
+        if all(part == slice(None) for part in (*index[:axis], *index[axis + 1 :])):
+            found = a.engine.take(a, places.reshape(-1), axis=axis)
+            return found.reshape((*a.shape[:axis], *places.shape, *a.shape[axis + 1 :]))
+    return a.engine.outward(a.array[a.engine.inward(index)])
 
 
 def scatter_add(engine: Engine, values: Any, index: Any, shape: tuple) -> Any:
@@ -272,7 +300,22 @@ def scatter_add(engine: Engine, values: Any, index: Any, shape: tuple) -> Any:
 def count_nonzero(engine: Engine, a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Return how many entries are not zero, over no axis as well, which PyTorch takes for all."""
     xp = engine.xp
-    return xp.sum(xp.astype(a != 0, xp.int64), axis=axis, keepdims=keepdims)
+    return xp.sum(xp.astype(xp.astype(a, xp.bool), xp.int64), axis=axis, keepdims=keepdims)
+
+
+def unique(engine: Engine, a: Any, return_index: bool) -> tuple:
+    """Return the entries that differ, and where each is first."""
+    return engine.xp.unique_all(a)[:2]
+
+
+def triangle(name: str) -> Any:
+    """Return a function of Hermitian matrices that reads the triangle that NumPy's would."""
+
+    def call(engine: Engine, a: Any, UPLO: str = "L") -> Any:
+        xp = root(engine).xp
+        return getattr(xp.linalg, name)(a if UPLO == "L" else xp.conj(xp.matrix_transpose(a)))
+
+    return call
 
 
 def solve_triangular(
@@ -299,6 +342,9 @@ def solve_triangular(
 EXTENSIONS: dict[str, Any] = {
     "count_nonzero": count_nonzero,
     "scatter_add": scatter_add,
+    "unique": unique,
+    "linalg.eigh": triangle("eigh"),
+    "linalg.eigvalsh": triangle("eigvalsh"),
     "linalg.solve_triangular": solve_triangular,
     "permute_dims": lambda engine, a, axes: engine.xp.permute_dims(a, [i % a.ndim for i in axes]),
     "array2string": lambda engine, a, **style: repr(a),

@@ -174,6 +174,8 @@ def entries(function: Callable) -> Callable:
     @wraps(function)
     def call(x: Any, /) -> Any:
         answer = function(x)
+        if not isinstance(x, Wrapped) and not getattr(x, "requires_grad", False):
+            return answer
         found = answer[0] if isinstance(answer, tuple) else answer
         flat = namespace.reshape(x, (-1,))
         known, first = numpy.unique(flat._data, return_index=True)
@@ -396,7 +398,7 @@ def repeat(x, repeats, /, *, axis=None):
         x, axis = x.reshape(-1), 0
     axis = axis_of("repeat", axis, x.ndim)
     try:
-        places = numpy.repeat(numpy.arange(x.shape[axis]), array_of(repeats))
+        places = numpy.repeat(numpy.arange(x.shape[axis]), namespace.asarray(repeats).numpy())
     except MISTAKES as error:
         raise ArgumentError(f"repeat: {x.shape[axis]} entries, {error}") from error
     return take(x, places, axis=axis)

@@ -1,5 +1,7 @@
 """Rules for selecting entries, and for the way back: adding them up where they came from."""
 
+from numpy import iinfo, ndarray
+
 from ..errors import DTypeError
 from .reductions import sum_to
 from .table import REAL, Kind, Parameter, Shapes, rule
@@ -66,9 +68,16 @@ def setitem(xp, a, b, /, index):
 
 
 def check_kinds(operands, params):
-    """Refuse values that the array could hold only in part."""
+    """Refuse values that the array could hold only in part; whole numbers fit if they do."""
     a, b = operands
-    if KINDS.index(b.dtype.kind) > KINDS.index(a.dtype.kind):
+    if a.dtype.kind in "iu" and b.dtype.kind in "iu" and type(b) is ndarray:
+        limits = iinfo(a.dtype)
+        if b.size and (b.min() < limits.min or b.max() > limits.max):
+            raise DTypeError(
+                f"setitem: an array of {a.dtype} holds {limits.min} to {limits.max} and cannot "
+                f"hold {b.min() if b.min() < limits.min else b.max()}."
+            )
+    elif KINDS.index(b.dtype.kind) > KINDS.index(a.dtype.kind):
         raise DTypeError(f"setitem: an array of {a.dtype} cannot hold {b.dtype}.")
 
 

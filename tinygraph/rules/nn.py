@@ -307,7 +307,7 @@ def overlap_add(xp, a, /, window, lengths):
     total = xp.zeros(a.shape[: -2 * count] + surrounded(lengths, window), dtype=a.dtype)
     for place in ndindex(a.shape[-2 * count : -count]):
         shown = [
-            slice(at * dilation, at * dilation + stride * n, stride)
+            slice(at * dilation, at * dilation + max(stride * (n - 1) + 1, 0), stride)
             for at, n, (_, stride, dilation, *_) in zip(
                 place, a.shape[-count:], window, strict=True
             )
