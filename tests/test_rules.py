@@ -618,6 +618,21 @@ def test_an_array_holds_no_wider_kind_of_number():
                 namespace.setitem(a, b, ())
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint32", "int64"])
+def test_a_whole_number_is_set_where_it_fits(dtype):
+    limits = np.iinfo(dtype)
+    x = tg.asarray(np.zeros(3, dtype))
+    x[np.array([True, False, True])] = 5
+    x[1] = np.array(limits.max, "uint64")
+    assert x.tolist() == [5, limits.max, 5]
+    assert x.dtype == dtype
+    for value in (limits.max + 1, limits.min - 1):
+        if -(2**63) <= value < 2**64:
+            with pytest.raises(tg.DTypeError, match=f"array of {dtype} holds.*cannot hold {value}"):
+                x[0] = value
+
+
+
 def test_constant_functions_record_nothing():
     for name, rule in RULES.items():
         if not rule.differentiable:

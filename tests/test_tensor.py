@@ -46,6 +46,23 @@ def test_asarray_copies_a_tensor_with_its_record():
         tg.asarray([1.0], device="gpu")
 
 
+def test_asarray_of_a_list_of_recorded_tensors_is_recorded():
+    x = leaf([2.0, 3.0])
+    y = tg.asarray([[x[0] * x[1], 4], [x[1], x[0]]], dtype="float64")
+    assert values(y) == [[6.0, 4.0], [3.0, 2.0]]
+    y.backward([[1.0, 9.0], [10.0, 100.0]])
+    assert values(x.grad) == [103.0, 12.0]
+    pair = lambda x: tg.asarray((x * x, x))
+    assert tg.jacobian(pair)(3.0).tolist() == [6.0, 1.0]
+    assert tg.jvp(pair, (3.0,), (1.0,))[1].tolist() == [6.0, 1.0]
+    assert tg.vmap(pair)(np.array([2.0, 3.0])).tolist() == [[4.0, 2.0], [9.0, 3.0]]
+    assert tg.compile(pair)(3.0).tolist() == [9.0, 3.0]
+    with pytest.raises(tg.ShapeError, match=r"stack: shape \(2,\) and \(3,\)"):
+        tg.asarray([x, [1, 2, 3]])
+    with pytest.raises(tg.DTypeError, match="str is not an array of numbers"):
+        tg.asarray([x, "a"])
+
+
 def test_attributes():
     x = tg.tensor(np.ones((2, 3), "float32"), name="x")
     assert (x.shape, x.dtype, x.ndim, x.size, x.name) == ((2, 3), np.float32, 2, 6, "x")

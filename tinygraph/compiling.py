@@ -311,7 +311,8 @@ class Trace:
         several = outcome if isinstance(outcome, tuple) else (outcome,)
         if not all(isinstance(one, ndarray | generic) for one in several):
             return outcome if function in FIXED else self.leaving(function.__name__)
-        if mine and all(type(one.value) is float for one in mine) and several[0].dtype == NUMBER:
+        weak = mine and all(type(one.value) is float for one in mine)
+        if weak and getattr(outcome, "shape", None) == () and outcome.dtype == NUMBER:
             function, args, outcome = as_number, (function, *args), outcome.item()
         made = rebuilt(outcome, partial(Symbol, self))
         self.calls.append((function, args, options, made))

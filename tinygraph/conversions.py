@@ -64,7 +64,7 @@ def as_array(x: Tensor, dtype: Any = None, copy: bool | None = None) -> numpy.nd
     if isinstance(x, Wrapped) or (x.requires_grad and MODES.get().recording):
         raise DTypeError(
             f"numpy.asarray of {x._label()} would lose its gradient. Use .numpy() for the "
-            "values, tg.stack for a list of Tensors, tg.matmul(A, x) for A @ x with a sparse A."
+            "values, tg.asarray for a list of Tensors, tg.matmul(A, x) for A @ x with a sparse A."
         )
     if copy is False:
         raise ArgumentError("numpy.asarray: a Tensor gives a copy, which copy=False forbids.")

@@ -12,7 +12,7 @@ from typing import Any
 from numpy import ndarray
 
 from .arrays import ForeignError, number_dtype, shares
-from .errors import ArgumentError, DTypeError
+from .errors import ArgumentError, DTypeError, GraphError
 from .rules import RULES, Parameter, Rule
 from .tensor import Shared, Tensor, apply, array_of, binary, named, unary, wrap
 
@@ -230,7 +230,8 @@ def asarray(
     Parameters
     ----------
     obj : array_like or Tensor
-        A Tensor is returned as it is, if nothing has to change.
+        A Tensor is returned as it is, if nothing has to change; nested lists with recorded
+        Tensors are recorded too.
     dtype : dtype, optional
         By default that of the object.
     device : {"cpu"}, optional
@@ -262,7 +263,12 @@ def asarray(
                 f"asarray: {obj.dtype} as {dtype} needs a copy, copy=False forbids."
             )
         return result.copy() if copy and result is obj else result
-    given = array_of(obj)
+    try:
+        given = array_of(obj)
+    except (DTypeError, GraphError):  # one of them is recorded, or followed by a transform
+        if not isinstance(obj, list | tuple):
+            raise
+        return asarray(Tensor._namespace.stack([*map(asarray, obj)]), dtype=dtype, copy=copy)
     if type(given) is not ndarray:  # another library's, or inside a function that is traced
         return asarray(wrap(given), dtype=dtype, copy=copy)
     array = given if dtype is None else given.astype(number_dtype(dtype), copy=False)
