@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 import tinygraph as tg
 from tinygraph.engines import Foreign
-from tinygraph.errors import ArgumentError, DTypeError, EngineError
+from tinygraph.errors import AnomalyError, ArgumentError, DTypeError, EngineError
 from tinygraph.models import SimpleConvNet, TwoLayerNet
 from tinygraph.rules import RULES
 from tinygraph.tensor import apply
 from tinygraph.testing.strategies import arguments, differentiable
+from tinygraph.viz import to_dot
 
 
 def strict():
@@ -253,6 +254,52 @@ def test_what_a_tensor_shows_of_an_engines_array(array):
     assert (x * 2).detach().tolist() == [2.0, 4.0]
 
 
+def test_gradients_that_numpy_begins_stay_with_the_engine(array):
+    given = array(V)
+    x = tg.tensor(given, requires_grad=True)
+    tg.sin(x).backward(W)
+    (found,) = tg.vjp(tg.sin, given)[1](W)
+    _, tangent = tg.jvp(tg.sin, (given,), (W,))
+    for one in (x.grad.data, found, tangent):
+        assert type(one) is type(given)
+        np.testing.assert_allclose(tg.tensor(one).numpy(), np.cos(V) * W, rtol=1e-12)
+
+
+def test_a_network_gives_the_engines_own_arrays(array):
+    ours = TwoLayerNet(12, 5, 3, rng=0)
+    network = ours.over(
+        {key: tg.tensor(array(one.numpy()), requires_grad=True) for key, one in ours.params.items()}
+    )
+    for key, one in network.gradient(array(X), T).items():
+        assert type(one) is type(array(X))
+        np.testing.assert_allclose(tg.tensor(one).numpy(), ours.gradient(X, T)[key], 0, 1e-12)
+    assert network.accuracy(array(X), T) == ours.accuracy(X, T)
+
+
+def test_a_picture_shows_the_numbers(array):
+    x = tg.tensor(array(np.array(2.0)), requires_grad=True, name="x")
+    y = x * x
+    for style in ("structure", "textbook"):
+        expected = (z := tg.tensor(2.0, requires_grad=True, name="x")) * z
+        options = {"check": True} if style == "structure" else {}
+        pictures = [to_dot(one, style=style, **options).source for one in (y, expected)]
+        assert pictures[0] == pictures[1]
+
+
+@pytest.mark.parametrize("engine", EAGER)
+def test_a_number_that_is_none_is_found(engine):
+    x = tg.tensor(engine()(np.array([-1.0, 1.0])), requires_grad=True)
+    with tg.detect_anomaly(), pytest.raises(AnomalyError, match="log gives nan in 1 of 2 entries"):
+        tg.log(x)
+
+
+@pytest.mark.parametrize("engine", EAGER)
+def test_gradients_are_checked_on_an_engine(engine):
+    make = engine()
+    tg.testing.check_grads(lambda x: tg.sin(x) * x, (make(V),))
+    assert -1.0 in tg.tensor(make(np.array([0.0, -1.0])))
+
+
 def test_updates_in_place_copies_and_pickles(array):
     x = tg.tensor(array(np.array([1.0, 2.0])), requires_grad=True)
     before = (x * x).sum()
@@ -285,6 +332,52 @@ def test_numpys_arrays_are_constants_to_an_engine(array):
     (x * W).sum().backward()
     assert type(x.grad._data) is Foreign
     np.testing.assert_allclose(x.grad.numpy(), W)
+
+
+A = np.arange(24.0).reshape(2, 3, 4)
+PLACES = {
+    "fewer indices than axes": lambda x: x[1],
+    "a new axis": lambda x: x[None, 1:, :2],
+    "an ellipsis": lambda x: x[..., -1],
+    "an array first": lambda x: x[np.array([1, 0, -1])],
+    "an array between": lambda x: x[:, np.array([[2, 0], [1, 1]])],
+    "of a vector": lambda x: tg.reshape(x, (-1,))[np.array([3, 1])],
+    "repeat": lambda x: tg.repeat(x, tg.asarray(np.array([2, 0, 1])), axis=1),
+    "roll": lambda x: tg.roll(x, 1, axis=-1),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_an_index_selects_what_it_selects_with_numpy(array, name):
+    if name == "an array between" and "dask" in type(array(A)).__module__:
+        pytest.skip("dask takes one axis of places")
+    found, expected = (PLACES[name](tg.tensor(one)).numpy() for one in (array(A), A))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("engine", EAGER)
+def test_what_the_standard_names_otherwise(engine):
+    make = engine()
+    x = tg.tensor(make(np.array([3.0, 1.0, 3.0], "float32")))
+    x[1] = 2.0
+    assert (x.tolist(), x.dtype) == ([3.0, 2.0, 3.0], np.float32)
+    assert [0, 10, 20][tg.tensor(make(np.array(1)))] == 10
+    assert tg.count_nonzero(tg.tensor(make(np.array([True, False, True])))).item() == 2
+    assert x.__dlpack_device__()[0] == 1  # a processor
+    np.testing.assert_array_equal(np.from_dlpack(x), [3.0, 2.0, 3.0])
+    given = np.array([[2.0, 9.0], [0.5, 1.0]])
+    for triangle in "LU":
+        found = tg.linalg.eigvalsh(tg.tensor(make(given)), UPLO=triangle)
+        np.testing.assert_allclose(found.numpy(), np.linalg.eigvalsh(given, triangle), rtol=1e-12)
+
+
+@pytest.mark.engines
+def test_values_that_differ_are_recorded():
+    x = tg.tensor(jax()(np.array([3.0, 1.0, 3.0])), requires_grad=True)
+    found = tg.unique_counts(x)
+    assert (found.values.tolist(), found.counts.tolist()) == ([1.0, 3.0], [1, 2])
+    found.values.backward(np.array([10.0, 1.0]))
+    assert x.grad.tolist() == [1.0, 10.0, 0.0]
 
 
 @pytest.mark.parametrize("engine", [strict, pytest.param(torch, marks=GROUP)])

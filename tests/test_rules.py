@@ -632,7 +632,6 @@ def test_a_whole_number_is_set_where_it_fits(dtype):
                 x[0] = value
 
 
-
 def test_constant_functions_record_nothing():
     for name, rule in RULES.items():
         if not rule.differentiable:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy
 
+from .engines import Foreign
 from .errors import AnomalyError
 from .modes import Modes, Scope, modes
 from .rules import Rule
@@ -165,7 +166,9 @@ def arrays(x: Any) -> list[numpy.ndarray]:
     if isinstance(x, Scattered):
         return arrays(x.values)
     if isinstance(x, Tensor):
-        return [] if isinstance(x, Wrapped) else [x._data]
+        return [] if isinstance(x, Wrapped) else arrays(x._data)
+    if isinstance(x, Foreign):
+        x = x.known()
     numbers = isinstance(x, numpy.ndarray | numpy.generic) or type(x) in SCALARS
     return [numpy.asarray(x)] if numbers else []
 

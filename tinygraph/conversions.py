@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy
 
+from .engines import Foreign
 from .errors import ArgumentError, DTypeError, GraphError, ShapeError
 from .modes import MODES
 from .tape import describe
-from .tensor import Tensor, Wrapped
+from .tensor import Tensor, Wrapped, wrap
 
 # Who computes with the number, or puts it into an array: what comes of that has no gradient.
 TAKERS = {*vars(math), "array[i] = t", "fill", "fromiter"}
@@ -126,6 +127,17 @@ def contains(x: Tensor, entry: Any) -> bool:
     return bool((x == entry)._values("in").any())
 
 
+def fitted(x: Tensor, other: Tensor, what: str, whose: str) -> Tensor:
+    """Return a gradient or a tangent in the dtype, and of the library, of what it belongs to."""
+    if x.shape != other.shape:
+        raise ShapeError(f"{what} has shape {x.shape}, {whose} has {other.shape}.")
+    if not numpy.can_cast(x.dtype, other.dtype, "same_kind"):
+        raise DTypeError(f"{what} is {x.dtype}, {whose} is {other.dtype}.")
+    if type(other._data) is Foreign and type(x._data) is numpy.ndarray:
+        x = x * wrap(other._data.engine.ones_like(other._data))
+    return x if x.dtype == other.dtype else x.astype(other.dtype)
+
+
 Tensor.__format__ = formatted  # type: ignore[method-assign, assignment]
 Tensor.__contains__ = contains  # type: ignore
 Tensor.__float__ = lambda self: float(number(self, "float"))  # type: ignore[attr-defined]
@@ -137,3 +149,4 @@ Tensor.__init_subclass__ = classmethod(derived)  # type: ignore[assignment]
 Tensor.__index__ = place  # type: ignore[attr-defined]
 Tensor._mask = property(mask)  # type: ignore[attr-defined]
 Tensor.__bool__ = truth  # type: ignore[attr-defined]
+Tensor._fitted = fitted  # type: ignore[attr-defined]

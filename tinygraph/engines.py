@@ -157,6 +157,10 @@ class Foreign(NDArrayOperatorsMixin):
         """Return whether all entries are True."""
         return self.engine.all(self)
 
+    def any(self) -> Any:
+        """Return whether an entry is True."""
+        return self.engine.any(self)
+
     def reshape(self, *shape: Any) -> "Foreign":
         """Return the entries in another shape."""
         return self.engine.reshape(self, shape if isinstance(shape[0], int) else shape[0])
@@ -313,7 +317,8 @@ def triangle(name: str) -> Any:
 
     def call(engine: Engine, a: Any, UPLO: str = "L") -> Any:
         xp = root(engine).xp
-        return getattr(xp.linalg, name)(a if UPLO == "L" else xp.conj(xp.matrix_transpose(a)))
+        a = a if UPLO == "L" else xp.conj(xp.matrix_transpose(a))
+        return getattr(xp.linalg, name)(xp.tril(a) + xp.conj(xp.matrix_transpose(xp.tril(a, k=-1))))
 
     return call
 

@@ -1,7 +1,8 @@
 """A recorded graph computed again, forwards and back, for whoever wants to see its numbers.
 
 A tape keeps few of the values and none of the gradients that flow through it. They are made again
-from the leaves by the recorded rules, to the last bit, and the graph stays as it is.
+from the leaves by the recorded rules, to the last bit, and the graph stays as it is. Of another
+library's arrays it is NumPy that computes them again, to rounding.
 """
 
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from typing import Any
 import numpy
 
 from .arrays import NUMPY
+from .engines import Foreign
 from .errors import GraphError
 from .rules.table import Parts
 from .tape import Leaf, Node, fitted, operands, pull_conjugate, reachable
@@ -37,7 +39,7 @@ class Replay:
             elif node.data is None:
                 self.changed.append(node)
             else:
-                self.values[node] = node.data
+                self.values[node] = as_numpy(node.data)
 
     def _run(self, node: Node) -> None:
         arrays = []
@@ -46,7 +48,7 @@ class Replay:
                 if one not in self.values:
                     return
                 one = self.values[one]
-            arrays.append(one)
+            arrays.append(as_numpy(one))
         result, residual = node.plan.rule.run(self.xp, tuple(arrays), node.params)
         if node.plan.rule.outputs:
             result = Parts(result)
@@ -89,6 +91,11 @@ class Replay:
                 contributions[node, slot] = one
                 arrived[parent] = arrived[parent] + one if parent in arrived else one
         return gradients, contributions
+
+
+def as_numpy(x: Any) -> Any:
+    """Return another library's array as one of NumPy, and all else as it is."""
+    return x.numpy() if type(x) is Foreign else x
 
 
 def replay(roots: Iterable[Any], xp: Any = NUMPY) -> dict:

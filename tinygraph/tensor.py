@@ -571,13 +571,7 @@ class Tensor:
                 )
             return wrap(one_like(self._data))
         seed = grad if isinstance(grad, Tensor) else Tensor(grad)
-        if seed.shape != self.shape:
-            raise ShapeError(
-                f"backward: grad has shape {seed.shape}, {self._label()} has {self.shape}."
-            )
-        if not numpy.can_cast(seed.dtype, self.dtype, "same_kind"):
-            raise DTypeError(f"backward: grad is {seed.dtype}, {self._label()} is {self.dtype}.")
-        return seed if seed.dtype == self.dtype else seed.astype(self.dtype)
+        return seed._fitted(self, "backward: grad", self._label())
 
     @staticmethod
     def _commit(arrived: dict, taken: list) -> None:

@@ -154,8 +154,9 @@ def gradients(result: Tensor, tensors: Iterable[Tensor]) -> list[numpy.ndarray]:
 
     Returns
     -------
-    list of ndarray
-        Of the shapes of the tensors; zeros for one that the result was not made from.
+    list of array
+        Of the shapes of the tensors, NumPy's or of the library whose arrays they hold; zeros for
+        one that the result was not made from.
     """
     root = result._node
     if root is None or not root.requires_grad:
@@ -167,6 +168,7 @@ def gradients(result: Tensor, tensors: Iterable[Tensor]) -> list[numpy.ndarray]:
         owned(arrived[one._node], seen) if one._node in arrived else numpy.zeros_like(one._data)
         for one in tensors
     ]
+    found = list(map(plain, found))
     return found if MODES.get().trace is None else list(map(numpy.copy, found))
 
 
@@ -187,18 +189,10 @@ def like(name: str, what: str, given: Any, tree: Any, expected: list[Tensor]) ->
         raise ShapeError(
             f"{name}: {what}s are to be structured like what they belong to: {error}"
         ) from None
-    for i, (one, other) in enumerate(zip(leaves, expected, strict=True)):
-        if one.shape != other.shape:
-            raise ShapeError(
-                f"{name}: {what} {i} has shape {one.shape}, and what it belongs to {other.shape}."
-            )
-        if one.dtype != other.dtype:
-            if not numpy.can_cast(one.dtype, other.dtype, "same_kind"):
-                raise DTypeError(
-                    f"{name}: {what} {i} is {one.dtype}, and what it belongs to {other.dtype}."
-                )
-            leaves[i] = one.astype(other.dtype)
-    return leaves
+    return [
+        one._fitted(other, f"{name}: {what} {i}", "what it belongs to")
+        for i, (one, other) in enumerate(zip(leaves, expected, strict=True))
+    ]
 
 
 def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
