@@ -406,6 +406,8 @@ class Tensor:
             )
         self._values("data")
         array = array_of(values, copy=True)
+        if type(self._data) is Foreign and type(array) is ndarray:
+            array = self._data.engine.asarray(array)
         if array.shape != self.shape:
             raise ShapeError(f"data: {self._label()} has shape {self.shape}, not {array.shape}.")
         if array.dtype != self.dtype:

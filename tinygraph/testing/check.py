@@ -81,7 +81,9 @@ def check_grads(
         raise DTypeError(f"check_grads: args is a {type(args).__name__}; give a tuple: args=(x,).")
     leaves, places, join = differentiable(args)
     if not leaves:
-        raise ArgumentError("check_grads: none of the arguments is of a real floating dtype.")
+        raise ArgumentError(
+            "check_grads: none of the arguments is NumPy's and of a real floating dtype."
+        )
 
     function = weighted(lambda *inside: f(*join(inside)))
     wide = [leaf.astype(numpy.float64) for leaf in leaves]
