@@ -17,7 +17,8 @@ from pathlib import Path
 
 from . import single_threaded
 
-PARTS = ("ops", "step", "science", "second", "memory", "growth", "import", "pictures")
+PARTS = ("ops", "step", "science", "second", "memory", "growth", "import", "pictures",
+         "engines")  # fmt: skip
 
 
 def be_alone() -> str:
@@ -46,10 +47,10 @@ def main() -> None:
 
     where = be_alone()
     # Only now: the number of threads is read when NumPy is loaded.
-    from . import cases, growth, pictures, processes, scientists
+    from . import cases, engines, growth, pictures, processes, scientists
 
     versions = processes.versions()
-    parts = growth.cases(options.quick) | processes.CASES | pictures.CASES
+    parts = growth.cases(options.quick) | processes.CASES | pictures.CASES | engines.CASES
     for part, some in (cases.CASES | scientists.CASES).items():
         parts[part] = [case.measured for case in some]
 
