@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygraph as tg
-from tinygraph.models import TwoLayerNet
+from tinygraph.models import SimpleConvNet, TwoLayerNet
 from tinygraph.models.data import load_mnist
 from tinygraph.viz import to_dot
 from tinygraph.viz.engine import Drawing
@@ -27,6 +27,12 @@ def two_layer_net():
     """Draw the network of the README."""
     (x_train, t_train), _ = load_mnist()
     return to_dot(TwoLayerNet(784, 50, 10, rng=0), args=(x_train[:100], t_train[:100]))
+
+
+def simple_conv_net():
+    """Draw the network of the page on training."""
+    (x_train, t_train), _ = load_mnist(flatten=False)
+    return to_dot(SimpleConvNet(rng=0), args=(x_train[:100], t_train[:100]))
 
 
 def two_layer_net_numbers():
@@ -155,8 +161,8 @@ def fault():
 
 
 GALLERY = (
-    two_layer_net, two_layer_net_numbers, apples, apples_and_oranges, affine_sample, affine_batch,
-    softmax_cross_entropy, fan_out, residual_net, second_order, fault,
+    two_layer_net, two_layer_net_numbers, simple_conv_net, apples, apples_and_oranges,
+    affine_sample, affine_batch, softmax_cross_entropy, fan_out, residual_net, second_order, fault,
 )  # fmt: skip
 AS_SVG = {two_layer_net}  # for where dark mode and texts for screen readers are wanted
 

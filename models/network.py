@@ -1,7 +1,7 @@
 """What the networks share: named parameters, a loss, its gradients and a file of weights."""
 
 import copy
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -14,7 +14,7 @@ from tinygraph.tensor import Tensor, array_of
 from tinygraph.testing import numerical_gradient
 from tinygraph.transforms import gradients
 
-from .layers import Layer, SoftmaxWithLoss
+from .layers import SoftmaxWithLoss
 
 
 class Parameters(dict[str, Tensor]):
@@ -84,7 +84,7 @@ class Network:
     ----------
     params : dict of Tensor
         The one place of the weights.
-    layers : dict of Layer
+    layers : dict of Layer or function
         In the order in which they are applied; their names are scopes of the graph.
     last_layer : SoftmaxWithLoss
         The loss.
@@ -126,8 +126,8 @@ class Network:
         self.layers = self.connect(self.params)
         self.last_layer = SoftmaxWithLoss()
 
-    def connect(self, params: Mapping[str, Any]) -> dict[str, Layer]:
-        """Return the layers over parameters, by name and in order."""
+    def connect(self, params: Mapping[str, Any]) -> Mapping[str, Callable[[Any], Tensor]]:
+        """Return the layers over parameters, by name and in order; a function is one too."""
         raise NotImplementedError
 
     def over(self, params: Mapping[str, Any]) -> Self:
@@ -175,7 +175,7 @@ class Network:
         """
         for name, layer in self.layers.items():
             with tg.scope(name):
-                x = layer.forward(x)
+                x = layer(x)
             if name in self.result_names:
                 x.name = self.result_names[name]
         return x

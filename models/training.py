@@ -206,9 +206,9 @@ def train(out: Path, folder: Path | None = None, resume: bool = False, **given: 
         return *optimizer.step(params, grads, state), loss
 
     print(
-        f"   {settings.model} on {settings.engine}: {settings.epochs} epochs of {steps} steps, "
-        f"batches of {settings.batch_size}, {settings.optimizer}, learning rate {rate}, float32."
-        "\n\n"
+        f"   {settings.model} on {settings.engine}, float32: {settings.epochs} epochs of {steps} "
+        f"steps with {settings.batch_size} images,\n"
+        f"   {settings.optimizer} with learning rate {rate}.\n\n"
         f"   {'epoch':>5}  {'loss':>7}  {'accuracy':>8}  {'on test images':>14}"
     )
     try:

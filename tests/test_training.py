@@ -66,7 +66,9 @@ def stop_after(monkeypatch, steps):
 def test_it_tells_each_epoch_and_keeps_three_files(few, capsys):
     assert main(["train", *SHORT, "--out", "new/folder"]) == 0
     out = capsys.readouterr().out
-    assert "mlp on numpy: 3 epochs of 6 steps, batches of 25, adam, learning rate 0.001" in out
+    assert "mlp on numpy, float32: 3 epochs of 6 steps with 25 images," in out
+    assert "adam with learning rate 0.001." in out
+    assert all(len(line) <= 80 for line in out.splitlines())
     lines = LINE.findall(out)
     assert [int(line[0]) for line in lines] == [1, 2, 3]
     losses = [float(line[1]) for line in lines]
