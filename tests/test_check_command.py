@@ -107,7 +107,7 @@ def test_wrong_is_the_report(module, capsys, arguments, said):
     (["mine.py:NUMBER"], "1 is neither a function nor a layer"),
     (["mine.py:smooth", "--shape", "x=2"], "smooth takes 'y': give its shape, as in --shape y=3,4"),
     (["mine.py:right_pair", "--shape", "x=2"], "--shape x=...: there is nothing of this name"),
-    (["mine.py:jac"], "none of the arguments is of a real floating dtype"),
+    (["mine.py:jac"], "none of the arguments is NumPy's and of a real floating dtype"),
 ])  # fmt: skip
 def test_misuse(module, capsys, arguments, said):
     assert main(["check", *arguments]) == 2
