@@ -34,7 +34,13 @@ def main():
         alone = figures("--network", network, "--devices", "1")
         table = Table(
             f"{network}, {alone['entries of parameters']:,} parameters, float64, a batch of 1,024",
-            ("a step, ms", "messages", "entries in them", "of W1 on a device", "difference from one device"),
+            (
+                "a step, ms",
+                "messages",
+                "entries in them",
+                "of W1 on a device",
+                "difference from one device",
+            ),
         )
         for devices in (1, 2, 4, 8):
             for halves in ([], ["--halves"]) if devices > 1 else ([],):

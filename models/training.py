@@ -1,7 +1,7 @@
 """Training on the digits, on any engine, to be stopped and resumed: ``tinygraph train``."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from os import PathLike
@@ -77,7 +77,11 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        known = {"model": MODELS, "optimizer": OPTIMIZERS, "engine": ENGINES}
+        known: dict[str, Collection[str]] = {
+            "model": MODELS,
+            "optimizer": OPTIMIZERS,
+            "engine": ENGINES,
+        }
         for name, choices in known.items():
             if (value := getattr(self, name)) not in choices:
                 raise ArgumentError(f"train: {name} {value!r} is none of {', '.join(choices)}.")
@@ -189,7 +193,7 @@ def train(out: Path, folder: Path | None = None, resume: bool = False, **given: 
     steps = count // settings.batch_size
     if not steps:
         raise ArgumentError(f"train: a batch of {settings.batch_size} is more than {count} images.")
-    data = crc32(train_set[1])
+    data = crc32(train_set[1].tobytes())
     if not resume:
         params = {name: one.numpy() for name, one in network.params.items()}
         now = Training(0, params, optimizer.start(params), 0.0, (), data)
@@ -223,10 +227,10 @@ def train(out: Path, folder: Path | None = None, resume: bool = False, **given: 
             losses, history = now.losses + float(loss), now.history
             if place == steps - 1:
                 trained = network.over(params)
-                part = tuple(one[: len(test_set[0])] for one in train_set)
+                x, t = (one[: len(test_set[0])] for one in train_set)
                 history += ({
                     "loss": losses / steps,
-                    "accuracy": accuracy(trained, array, part),
+                    "accuracy": accuracy(trained, array, (x, t)),
                     "test accuracy": accuracy(trained, array, test_set),
                 },)  # fmt: skip
                 losses = 0.0
