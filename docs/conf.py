@@ -11,7 +11,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import make_pictures  # lies beside this file
 
 import tinygraph
+from tinygraph.cli import parser
 from tinygraph.rules import RULES, Domain, Rule
+from tinygraph.rules.formula import forward_formula, vjp_formula
 
 project = "tinygraph"
 author = "the tinygraph contributors"
@@ -67,6 +69,30 @@ def row(rule: Rule) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
+def formulas(rule: Rule) -> str:
+    """Write the formulas of one rule as a row of a Markdown table; of programs their names."""
+    back = [
+        vjp_formula(rule, slot) or f"by `{formula.__name__}`"
+        for slot, formula in enumerate(rule.vjp)
+        if formula is not None
+    ]
+    texts = [forward_formula(rule) or "", *back] if rule.differentiable else []
+    if not texts or any("\n" in text for text in texts):
+        return ""
+    cells = [text if text.startswith("by ") or not text else f"`{text}`" for text in texts]
+    cells = [cell.replace("|", chr(92) + "|") for cell in cells]
+    return f"| `{rule.name}` | {cells[0]} | {', '.join(cells[1:])} |"
+
+
+def commands() -> str:
+    """Return the help of each command."""
+    (subparsers,) = (one for one in parser()._actions if one.choices)
+    return "\n\n".join(
+        f"## tinygraph {name}\n\n```text\n{one.format_help()}```"
+        for name, one in subparsers.choices.items()
+    )
+
+
 def is_public(name: str) -> bool:
     """Whether there is a function of this name."""
     try:
@@ -86,5 +112,9 @@ myst_heading_anchors = 3
 myst_enable_extensions = ["substitution"]
 myst_substitutions = {
     "rules": "\n".join([*HEAD, *map(row, RULES.values())]),
+    "formulas": "\n".join(
+        ["| rule | value | gradients |", "|---|---|---|", *filter(None, map(formulas, RULES.values()))]
+    ),
+    "commands": commands(),
     "functions": f"```{{eval-rst}}\n{FUNCTIONS}\n```",
 }

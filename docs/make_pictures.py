@@ -91,6 +91,34 @@ def softmax_cross_entropy():
     return to_dot(loss, style="textbook", title="Softmax and cross-entropy, opened up")
 
 
+def first_steps():
+    """Draw the graph of the page on first steps."""
+    x, w, b = variable(2, "x"), variable(3, "w"), variable(1, "b")
+    loss = (x * w + b - 10) ** 2
+    loss.name = "loss"
+    return to_dot(loss, style="textbook")
+
+
+def two_sums():
+    """Draw two sums in a row, which a walk in the wrong order gets wrong."""
+    a = variable(1, "a")
+    b = a + a
+    b.name = "b"
+    c = b + b
+    c.name = "c"
+    return to_dot(c, style="textbook", title="b = a + a, c = b + b")
+
+
+def scores():
+    """Draw what becomes of one image: scores, and the probabilities that softmax makes of them."""
+    (x_train, _), _ = load_mnist()
+    a = TwoLayerNet(784, 50, 10, rng=0).predict(tg.tensor(x_train[0], name="x"))
+    a.name = "a"
+    y = tg.softmax(a)
+    y.name = "y"
+    return to_dot(y, title="From an image to probabilities")
+
+
 def fan_out():
     """Draw a value that is read three times: its gradients add up."""
     x = variable(3, "x")
@@ -163,6 +191,7 @@ def fault():
 GALLERY = (
     two_layer_net, two_layer_net_numbers, simple_conv_net, apples, apples_and_oranges,
     affine_sample, affine_batch, softmax_cross_entropy, fan_out, residual_net, second_order, fault,
+    first_steps, two_sums, scores,
 )  # fmt: skip
 AS_SVG = {two_layer_net}  # for where dark mode and texts for screen readers are wanted
 

@@ -142,9 +142,9 @@ def test_what_is_not_finite_stands_out():
 def test_operations_have_their_signs_and_numbers():
     x = number(3, "x")
     texts = everything(to_dot(tg.sum(1 - tg.square(x * 2), axis=()), style="textbook"))
-    assert [one for one in texts if one in ("× 2", "²", "1 − ·", "sum")] == [
+    assert [one for one in texts if one in ("× 2", "( )²", "1 − ·", "sum")] == [
         "× 2",
-        "²",
+        "( )²",
         "1 − ·",
         "sum",
     ]
