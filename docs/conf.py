@@ -113,7 +113,11 @@ myst_enable_extensions = ["substitution"]
 myst_substitutions = {
     "rules": "\n".join([*HEAD, *map(row, RULES.values())]),
     "formulas": "\n".join(
-        ["| rule | value | gradients |", "|---|---|---|", *filter(None, map(formulas, RULES.values()))]
+        [
+            "| rule | value | gradients |",
+            "|---|---|---|",
+            *filter(None, map(formulas, RULES.values())),
+        ]
     ),
     "commands": commands(),
     "functions": f"```{{eval-rst}}\n{FUNCTIONS}\n```",

@@ -302,7 +302,7 @@ def fetch(url: str, *, sha256: str, cache: str | PathLike[str] | None) -> Path:
     if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ArgumentError(f"fetch: sha256={sha256!r} is not 64 hexadecimal digits.")
     try:
-        import pooch  # type: ignore[import-untyped]
+        import pooch
     except ImportError as error:
         raise MissingDependencyError(
             "fetch: a download needs the package pooch: pip install pooch"
@@ -333,7 +333,7 @@ def _get(url: str, path: str, _: Any) -> None:
     pieces: queue.SimpleQueue = queue.SimpleQueue()
 
     def work() -> None:
-        import requests  # type: ignore[import-untyped]
+        import requests
 
         try:
             # The checksum is of the bytes as they are kept: not compressed once more on the way.

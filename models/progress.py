@@ -29,7 +29,7 @@ def make_ready(path: Path, command: str) -> None:
 def progress(steps: range) -> tuple[Iterable[int], Callable[[str], Any]]:
     """Return the steps, shown as a bar on a terminal, and what prints a line beside the bar."""
     try:
-        from tqdm import tqdm  # type: ignore[import-untyped]
+        from tqdm import tqdm
     except ImportError:
         return steps, print
     return tqdm(steps, unit=" steps", leave=False, disable=None), tqdm.write

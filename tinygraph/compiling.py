@@ -162,7 +162,7 @@ class Symbol(NDArrayOperatorsMixin):
         return self.trace.leaving("a conversion")
 
     __bool__ = __int__ = __float__ = __complex__ = __index__ = __len__ = __iter__ = _refuse
-    __array__ = __reduce__ = _refuse  # type: ignore[assignment]
+    __array__ = __reduce__ = _refuse
 
 
 ARRAYS.add(Symbol)

@@ -4,6 +4,8 @@ A message names the operation, the shapes or dtypes and the tensors' names where
 says what to do. What NumPy raises on its own arrays, and `MemoryError`, pass unchanged.
 """
 
+from typing import Any
+
 import numpy
 
 
@@ -62,7 +64,7 @@ class GradientError(TinygraphError, AssertionError):
 # ---------------------------------------------------------------- messages
 
 
-def operand_text(operand) -> str:
+def operand_text(operand: Any) -> str:
     """Name an operand for a message: its shape, and its name where it has one."""
     name = getattr(operand, "name", None)
     if not hasattr(operand, "shape"):
@@ -70,13 +72,13 @@ def operand_text(operand) -> str:
     return f"{operand.shape} of {name!r}" if isinstance(name, str) else f"{operand.shape}"
 
 
-def axis_text(operand, axis: int) -> str:
+def axis_text(operand: Any, axis: int) -> str:
     """Name one axis of an operand for a message."""
     name = getattr(operand, "name", None)
     return f"axis {axis} of {name!r}" if isinstance(name, str) else f"axis {axis}"
 
 
-def explain(rule, operands, params, error: Exception) -> TinygraphError:
+def explain(rule: Any, operands: tuple, params: dict, error: Exception) -> TinygraphError:
     """Turn what the array library raised inside an operation into an error about its operands."""
     shapes = [getattr(one, "shape", ()) for one in operands]
     where = " and ".join(operand_text(one) for one in operands[:4])
@@ -105,7 +107,7 @@ def explain(rule, operands, params, error: Exception) -> TinygraphError:
     return ShapeError(f"{rule.name}: shape {where}{settings}: {error}")
 
 
-def _misaligned(operands, left, right) -> ShapeError:
+def _misaligned(operands: tuple, left: tuple, right: tuple) -> ShapeError:
     """Say which axes of a matmul differ, and whether a transpose would mend it."""
     a, b = operands
     names = f"{operand_text(a)} and {operand_text(b)}"

@@ -10,7 +10,7 @@ from .tensor import Tensor
 dense = namespace.function_of(RULES["matmul"])
 
 
-def matmul(x1, x2, /):
+def matmul(x1: Any, x2: Any, /) -> Any:
     """Return the matrix product; a 1-D operand is a row on the left, a column on the right.
 
     One of the two may be a sparse matrix of SciPy, which is a constant. `A @ x` with such a matrix

@@ -105,7 +105,8 @@ def sources(x: "Tensor") -> tuple:
 def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
     """Run a rule on any number of operands, and record it if one of them asks for it."""
     now = MODES.get()
-    values, nodes, slots, xp = [], [], [], NUMPY
+    values, nodes, slots = [], [], []
+    xp: Any = NUMPY
     vjp = rule.vjp * len(operands) if rule.variadic else rule.vjp
     for i, x in enumerate(operands):
         if type(x) is Tensor:
@@ -118,7 +119,7 @@ def apply(rule: Rule, operands: tuple, params: dict) -> "Tensor":
                 array = as_values(array)
         if now.trace is not None:
             array = now.trace.symbol(x, array)
-        elif type(array) is Foreign:
+        elif isinstance(array, Foreign):
             xp = array.engine
         values.append(array)
         nodes.append(node)
@@ -188,13 +189,13 @@ def apart(y: Parts, node: Node) -> list["Tensor"]:
     ]  # fmt: skip
 
 
-def unary(rule: Rule):
+def unary(rule: Rule) -> Any:
     """Make the function that applies a rule of one operand without parameters."""
     forward = rule.bound(NUMPY)
     plans: list = []
     differentiable = rule.differentiable
 
-    def call(x, /):
+    def call(x: Any, /) -> Any:
         now = MODES.get()
         if type(x) is Tensor:
             a, parent = x._data, x._node
@@ -227,7 +228,7 @@ def unary(rule: Rule):
     return named(call, rule)
 
 
-def binary(rule: Rule, method: bool = False):
+def binary(rule: Rule, method: bool = False) -> Any:
     """Make the function that applies a rule of two operands that broadcast.
 
     As a method of Tensor it leaves operands that it does not know to their own class.
@@ -236,7 +237,7 @@ def binary(rule: Rule, method: bool = False):
     plans: list = [None, None, None, None]
     differentiable = rule.differentiable
 
-    def call(a, b, /):
+    def call(a: Any, b: Any, /) -> Any:
         now = MODES.get()
         try:
             if type(a) is Tensor:
@@ -296,7 +297,7 @@ def binary(rule: Rule, method: bool = False):
     return named(call, rule)
 
 
-def named(function, rule: Rule):
+def named(function: Any, rule: Rule) -> Any:
     """Give a generated function the name of its rule."""
     function.__name__ = function.__qualname__ = rule.name
     function.rule = rule
@@ -334,7 +335,7 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_data", "_inside", "_node", "_place", "_source")
-    _data: ndarray
+    _data: Any  # an ndarray, or what stands for one
     _node: Any  # a Node, a Leaf, or None while nobody asked for one
     _source: Any  # the Tensors that this one is a view of, the nearest first
     _place: Any  # by which index
@@ -426,7 +427,7 @@ class Tensor:
             self._data, self._node, leaf.data = array, leaf.changed(array), None
         self.__class__ = Tensor
 
-    def _values(self, what: str) -> ndarray:
+    def _values(self, what: str) -> Any:
         """Return the values, which may not leave a traced function."""
         trace = MODES.get().trace
         return self._data if trace is None else trace.leaving(what)
@@ -614,7 +615,7 @@ class Tensor:
             raise DTypeError("len: a Tensor of shape () has no length.")
         return self.shape[0]
 
-    def __iter__(self):
+    def __iter__(self) -> Any:
         return (self[i] for i in range(len(self)))
 
     __hash__ = object.__hash__

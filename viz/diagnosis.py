@@ -19,7 +19,8 @@ from tinygraph.tape import Cell, Leaf
 from tinygraph.tensor import Tensor
 
 from . import graph
-from .graph import Arrow, Box, Picture, is_array, number, short
+from .folding import is_array
+from .graph import Arrow, Box, Picture, number, short
 from .numbers import Numbers, finite, kinds
 
 LONG = 40  # characters of a formula that a box has room for

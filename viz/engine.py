@@ -147,7 +147,7 @@ def with_prefix(svg: str, prefix: str) -> str:
 # ---------------------------------------------------------------- a Digraph that uses all this
 
 
-class Drawing(graphviz.Digraph):
+class Drawing(graphviz.Digraph):  # type: ignore[misc]
     """A `graphviz.Digraph` that is laid out by the ladder's program and finished as ours.
 
     Attributes
@@ -193,7 +193,7 @@ class Drawing(graphviz.Digraph):
         vars(other).update({**vars(self), **vars(other)})
         return other
 
-    def pipe(  # type: ignore[override]
+    def pipe(
         self, format: str | None = None, *, encoding: str | None = None,
         timeout: float | None = TIMEOUT,
     ) -> bytes | str:  # fmt: skip
@@ -216,7 +216,7 @@ class Drawing(graphviz.Digraph):
             output = finish(output.decode(), self.title, self.summary, self.sentences).encode()
         return output.decode(encoding) if encoding else output
 
-    def render(  # type: ignore[override]
+    def render(
         self, filename: Path | str | None = None, directory: Path | str | None = None,
         view: bool = False, cleanup: bool = False, format: str | None = None, *,
         outfile: Path | str | None = None, quiet: bool = False, quiet_view: bool = False,

@@ -23,7 +23,8 @@ from tinygraph.tape import Leaf
 
 from . import graph, structure, textbook
 from .engine import with_prefix
-from .graph import Arrow, Box, Picture, called, is_array, name_of, several, shape_text, short
+from .folding import is_array
+from .graph import Arrow, Box, Picture, called, name_of, several, shape_text, short
 from .numbers import Numbers, about, entries
 from .style import LIGHT, PALETTE
 
