@@ -186,7 +186,7 @@ def sign_of(node: Node) -> str:
     rule, inputs = node.plan.rule, node.inputs
     numbers = [number(one) for one in inputs if not is_array(one)]
     if not numbers:
-        return rule.symbol
+        return "( )²" if rule.symbol == "²" else rule.symbol  # alone it looks like a number
     if is_infix(rule, len(inputs)) and (rule.commutative or is_array(inputs[0])):
         return f"{rule.symbol} {numbers[0]}"
     return written(rule, ["·" if is_array(one) else number(one) for one in inputs])

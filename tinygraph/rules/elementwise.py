@@ -89,7 +89,7 @@ rule(
 )  # fmt: skip
 rule(
     "square", vjp=lambda g, a: g * (2 * a),
-    kind=ELEMENTWISE, domain=REAL, symbol="( )²",
+    kind=ELEMENTWISE, domain=REAL, symbol="²",
     doc="Return a².",
 )  # fmt: skip
 rule(
