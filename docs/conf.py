@@ -20,7 +20,7 @@ author = "the tinygraph contributors"
 copyright = author
 release = metadata.version("tinygraph-autograd")
 
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc"]
+extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"tinygraph {release}"
@@ -30,6 +30,9 @@ autodoc_typehints = "none"  # numpydoc's sections say them
 numpydoc_show_class_members = False
 
 nitpicky = True
+
+nb_execution_mode = "force"  # a notebook that fails, fails the build
+nb_execution_raise_on_error = True
 
 make_pictures.main()
 
