@@ -1,3 +1,7 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# dependencies = ["nox>=2025.10.14"]
+# ///
 """The tasks of a developer, each in an environment of its own: ``nox --list``, ``nox -s lint``.
 
 The gate runs those of quality in the environment that it has made already (``--no-venv``).
@@ -8,7 +12,8 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "size", "docs", "build", "types", "tests"]
+nox.needs_version = ">=2025.10.14"
+nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
@@ -22,7 +27,7 @@ def prepare(session: nox.Session, *extras: str) -> None:
 # ---------------------------------------------------------------- tests
 
 
-@nox.session(python=PYTHONS)
+@nox.session(python=PYTHONS, default=False)
 @nox.parametrize("numpy", ["oldest", "newest"])
 def tests(session: nox.Session, numpy: str) -> None:
     """Run the tests on each Python, with the oldest and the newest NumPy."""
@@ -33,7 +38,7 @@ def tests(session: nox.Session, numpy: str) -> None:
     session.run("pytest", "-q", "-n", "2", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 @nox.parametrize("group", ["engines", "friends", "browser", "thorough"])
 def groups(session: nox.Session, group: str) -> None:
     """Run a group of tests that needs more packages, or minutes."""
@@ -41,14 +46,14 @@ def groups(session: nox.Session, group: str) -> None:
     session.run("pytest", "-q", "-n", "2", "-m", group, *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def coverage(session: nox.Session) -> None:
     """Say which lines and branches no test runs."""
     prepare(session, "test", "coverage")
     session.run("pytest", "-q", "-n", "2", "--cov", "--cov-report=term-missing", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Change each formula of the table, and see that a test goes red: an hour, or --chapter."""
     prepare(session, "test")
@@ -107,18 +112,37 @@ def types(session: nox.Session) -> None:
         )  # fmt: skip
 
 
-@nox.session
+@nox.session(default=False)
 def audit(session: nox.Session) -> None:
     """Look for known faults in what the package depends on."""
     session.install(".", "pip-audit")
     session.run("pip-audit", "--skip-editable")
 
 
+@nox.session(default=False)
+def release(session: nox.Session) -> None:
+    """Run the gate, tag the version of pyproject.toml, and upload it; "--dry" stops before that."""
+    session.install("build", "twine")
+    session.run("git", "diff", "--exit-code", "HEAD", external=True)  # all is committed
+    session.run(".ci/run", external=True)
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", "dist", silent=True)
+    session.run("twine", "check", "--strict", *map(str, Path("dist").iterdir()))
+    if "--dry" not in session.posargs:
+        version = nox.project.load_toml("pyproject.toml")["project"]["version"]
+        session.run("git", "tag", f"v{version}", external=True)
+        session.run("twine", "upload", *map(str, Path("dist").iterdir()))
+
+
 # ---------------------------------------------------------------- speed
 
 
-@nox.session
+@nox.session(default=False)
 def benchmarks(session: nox.Session) -> None:
     """Measure against NumPy by hand and the peers."""
     prepare(session, "peers", "engines")
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+if __name__ == "__main__":
+    nox.main()

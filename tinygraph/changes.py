@@ -95,4 +95,4 @@ def replaced(self: Any, symbol: str, operator: Any, other: Any) -> Tensor:
 
 
 Tensor._assign = assign  # type: ignore[attr-defined]
-Tensor.__setitem__ = setitem  # type: ignore
+Tensor.__setitem__ = setitem  # type: ignore[index]

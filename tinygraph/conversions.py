@@ -139,7 +139,7 @@ def fitted(x: Tensor, other: Tensor, what: str, whose: str) -> Tensor:
 
 
 Tensor.__format__ = formatted  # type: ignore[method-assign, assignment]
-Tensor.__contains__ = contains  # type: ignore
+Tensor.__contains__ = contains  # type: ignore[operator]
 Tensor.__float__ = lambda self: float(number(self, "float"))  # type: ignore[attr-defined]
 Tensor.__int__ = lambda self: int(number(self, "int"))  # type: ignore[attr-defined]
 Tensor.__complex__ = lambda self: complex(number(self, "complex"))  # type: ignore[attr-defined]

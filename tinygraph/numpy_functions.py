@@ -640,7 +640,7 @@ def take(a: Any, indices: Any, axis: Any = None, *, mode: str = "raise") -> Tens
     a, axis = (a.reshape(-1), 0) if axis is None else (a, axis % a.ndim)
     places = numpy.asarray(indices)
     if mode != "raise":
-        places = numpy.take(numpy.arange(a.shape[axis]), places, mode=mode)  # type: ignore
+        places = numpy.take(numpy.arange(a.shape[axis]), places, mode=mode)  # type: ignore[call-overload]
     return a[(*(slice(None),) * axis, places)]
 
 
@@ -684,7 +684,7 @@ def roots(p: Any) -> Tensor:
     if n < 1:
         return xp.zeros(0)
     first = (-p[1:] / p[0]).reshape(1, n)
-    return numpy.linalg.eigvals(xp.concat([first, numpy.eye(n - 1, n, dtype=first.dtype)]))  # type: ignore
+    return numpy.linalg.eigvals(xp.concat([first, numpy.eye(n - 1, n, dtype=first.dtype)]))  # type: ignore[return-value]
 
 
 def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:

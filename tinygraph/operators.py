@@ -45,7 +45,7 @@ for _name, (_rule, _symbol) in (ARITHMETIC | BITWISE).items():
     install(_name, binary(RULES[_rule], method=True), _symbol)
 install("pow", power, "**=")
 Tensor.__rpow__ = lambda self, base: pow_of(base, self)
-Tensor.__divmod__ = lambda self, other: (self // other, self % other)  # type: ignore
+Tensor.__divmod__ = lambda self, other: (self // other, self % other)  # type: ignore[operator]
 Tensor.__rdivmod__ = lambda self, other: (other // self, other % self)  # type: ignore[attr-defined]
 for _name, _rule in COMPARISONS.items():
     setattr(Tensor, f"__{_name}__", binary(RULES[_rule], method=True))

@@ -125,7 +125,7 @@ class Call:
         self.outside = MODES.get()
         self.only = not hasattr(argnums, "__iter__")
         try:
-            places = list(map(index, [argnums] if self.only else argnums))  # type: ignore
+            places = list(map(index, [argnums] if self.only else argnums))  # type: ignore[arg-type]
         except TypeError:
             raise DTypeError(f"{name}: argnums is an int or several, not {argnums!r}.") from None
         self.trees: list[tuple[int, Callable]] = []  # how many leaves, and what joins them

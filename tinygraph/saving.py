@@ -215,5 +215,5 @@ def _checksum(arrays: dict[str, numpy.ndarray]) -> str:
     total = hashlib.sha256()
     for name, array in sorted(arrays.items(), key=itemgetter(0)):
         total.update(json.dumps([name, CODES[array.dtype.str], array.shape]).encode())
-        total.update(array.reshape(-1).view("u1"))  # type: ignore
+        total.update(array.reshape(-1).view("u1"))  # type: ignore[arg-type]
     return total.hexdigest()
