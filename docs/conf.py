@@ -3,6 +3,7 @@
 import math
 import sys
 from importlib import metadata
+from inspect import isfunction
 from operator import attrgetter
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import tinygraph
 from tinygraph.cli import parser
 from tinygraph.rules import RULES, Domain, Rule
 from tinygraph.rules.formula import forward_formula, vjp_formula
+from tinygraph.standard import NAMES
 
 project = "tinygraph"
 author = "the tinygraph contributors"
@@ -30,6 +32,7 @@ autodoc_typehints = "none"  # numpydoc's sections say them
 numpydoc_show_class_members = False
 
 nitpicky = True
+nitpick_ignore = [("py:class", "numpy.linalg.LinAlgError")]  # a base class of ours
 
 nb_execution_mode = "force"  # a notebook that fails, fails the build
 nb_execution_raise_on_error = True
@@ -104,6 +107,7 @@ def is_public(name: str) -> bool:
         return False
 
 
+DESCRIBED = ("arange", "asarray", "ones", "zeros")  # at the top of the reference
 HEAD = (
     "| rule | kind | operands | differentiable where | convention |",
     "|---|---|---|---|---|",
@@ -123,5 +127,15 @@ myst_substitutions = {
         ]
     ),
     "commands": commands(),
+    "standard": "```{eval-rst}\n"
+    + "\n".join(
+        f".. autofunction:: tinygraph.{name}"
+        for name, one in sorted(NAMES.items())
+        if isfunction(one)
+        and one.__module__ != "numpy"
+        and name not in RULES
+        and name not in DESCRIBED
+    )
+    + "\n```",
     "functions": f"```{{eval-rst}}\n{FUNCTIONS}\n```",
 }
