@@ -134,3 +134,11 @@ print(tg.{name}.__doc__)
     done = subprocess.run([sys.executable, "-c", use], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Return ")
+
+    for path in ("pyproject.toml", "tests"):
+        (shutil.copytree if (ROOT / path).is_dir() else shutil.copy)(ROOT / path, tmp_path / path)
+    derived = [f"tests/test_{one}.py" for one in ("rules", "complex", "formulas", "compiling")]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", name, *derived]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^1\d passed", done.stdout, re.M), done.stdout

@@ -125,7 +125,7 @@ def compiled(rule: Rule, signature: str) -> Callable:
 
 def function_of(rule: Rule) -> Callable:
     """Make the public function of a rule."""
-    alike = not rule.differentiable or None not in rule.vjp
+    alike = rule.check is None and (not rule.differentiable or None not in rule.vjp)
     if rule.broadcasts and alike and not rule.parameters and len(rule.operands) <= 2:
         function = (unary if len(rule.operands) == 1 else binary)(rule)
     else:

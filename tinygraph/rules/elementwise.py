@@ -6,6 +6,9 @@ and casts it to the operand's dtype.
 
 from math import inf, log
 
+from numpy import dtype
+
+from ..errors import DTypeError
 from .table import BOOLEAN, INTEGER, POSITIVE, REAL, Domain, Kind, Shapes, rule
 
 ELEMENTWISE = Kind.ELEMENTWISE
@@ -13,6 +16,21 @@ APART = Domain(distinct=True)
 UNTIED = (REAL, APART)  # the second operand's entries keep apart from the first's
 NONZERO = REAL.without(0)
 INNER = Domain(low=-1.0, high=1.0)
+REAL_NUMBER = dtype(float)
+
+
+def real_only(name):
+    """Make the check that refuses complex numbers, where a formula is none for them."""
+
+    def check(operands, params):
+        for one in operands:
+            if getattr(one, "dtype", REAL_NUMBER).kind == "c":
+                raise DTypeError(
+                    f"{name}: {one.dtype} is complex, and it has no derivative by complex numbers. "
+                    "Take tg.real, tg.imag or tg.abs first."
+                )
+
+    return check
 
 
 def share(xp, g, larger, equal):
@@ -177,7 +195,7 @@ rule(
     vjp=(lambda xp, g, a, b: g * (b / xp.hypot(a, b)) / xp.hypot(a, b),
          lambda xp, g, a, b: -g * (a / xp.hypot(a, b)) / xp.hypot(a, b)),
     doc="Return the angle of the point at height a and distance b to the right.",
-    kind=ELEMENTWISE, domain=(NONZERO, REAL),
+    kind=ELEMENTWISE, domain=(NONZERO, REAL), check=real_only("atan2"),
 )  # fmt: skip
 rule(
     "hypot",
@@ -185,7 +203,7 @@ rule(
          lambda xp, g, b, y: g * (b / nonzero(xp, y))),
     doc="Return the length of the hypotenuse over a and b.",
     kind=ELEMENTWISE, domain=(NONZERO, REAL), commutative=True,
-    convention="hypot gives 0 at (0, 0)",
+    convention="hypot gives 0 at (0, 0)", check=real_only("hypot"),
 )  # fmt: skip
 rule(
     "sinh", vjp=lambda xp, g, a: g * xp.cosh(a),
