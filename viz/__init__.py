@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tinygraph.errors import ArgumentError, DTypeError
 from tinygraph.saving import write
@@ -20,6 +20,9 @@ from .subjects import results_of
 __all__ = ["render", "to_dot", "to_html"]
 
 STYLES = {"structure": structure.draw, "textbook": textbook.draw}
+
+
+FilePath = TypeVar("FilePath", bound="str | os.PathLike[str]")
 
 
 def to_dot(
@@ -159,9 +162,9 @@ def to_html(
 
 
 def render(
-    obj: Tensor | dict[str, Tensor] | Callable, path: str | os.PathLike, *,
+    obj: Tensor | dict[str, Tensor] | Callable, path: FilePath, *,
     style: str | None = None, timeout: float | None = TIMEOUT, **options: Any,
-) -> str | os.PathLike:  # fmt: skip
+) -> FilePath:  # fmt: skip
     """Draw a graph into a file, written whole or not at all, and return its path.
 
     Parameters
