@@ -18,6 +18,10 @@ class Changed:
     def __init__(self, index: Any):
         self.index = index
 
+    def is_at(self, index: Any) -> bool:
+        # Python 3.12 and later make the slice of x[a:b] += v twice, once to read and once to write.
+        return index is self.index or (type(index) is slice and self.index == index)
+
 
 @cache
 def outdated(kind: Any) -> type:
@@ -36,7 +40,7 @@ def outdated(kind: Any) -> type:
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """Give this Tensor other values at the places that an index selects."""
     place = getattr(value, "_place", None)
-    if isinstance(place, Changed) and place.index is index and value._source[0]() is self:
+    if isinstance(place, Changed) and place.is_at(index) and value._source[0]() is self:
         value._place = index  # x[i] += v: Python puts the changed view back
         self.__class__ = type(self).__base__
     self._assign("x[i] = v", lambda x, v: x._namespace.setitem(x, v, index), value)
