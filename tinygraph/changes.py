@@ -19,6 +19,7 @@ class Changed:
         self.index = index
 
     def is_at(self, index: Any) -> bool:
+        """Say whether an index is that of the view."""
         # Python 3.12 and later make the slice of x[a:b] += v twice, once to read and once to write.
         return index is self.index or (type(index) is slice and self.index == index)
 
