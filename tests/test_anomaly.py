@@ -59,7 +59,7 @@ def test_the_first_operation_that_gives_an_infinity_is_named_with_its_line_and_r
         ("multiply", lambda x: x * 1e200 * 1e200),
         ("mean", lambda x: tg.mean(x[:0])),
         ("astype", lambda x: (x * 1e6).astype("float16")),
-        ("linalg.svd", lambda x: tg.linalg.svd(tg.asarray([[np.inf, 1.0], [0.0, 1.0]]))),
+        ("linalg.slogdet", lambda x: tg.linalg.slogdet(tg.zeros((2, 2)))),
         ("custom", lambda x: overflowing(x)),
     ],
 )
