@@ -161,7 +161,7 @@ COMPARISONS = {
     ast.LtE: (ast.Lt, ast.GtE), ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,), ast.Is: (ast.IsNot,),
     ast.IsNot: (ast.Is,), ast.In: (ast.NotIn,), ast.NotIn: (ast.In,),
 }  # fmt: skip
-COMMUTATIVE = ("maximum", "minimum", "max", "result_type")
+COMMUTATIVE = ("maximum", "minimum", "hypot", "max", "result_type")
 OF_ARRAYS = ("a", "b", "g", "y", "r", "condition", "logits", "targets", "values", "like")
 
 

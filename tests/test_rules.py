@@ -492,6 +492,8 @@ INF, NAN = math.inf, math.nan
 CONVENTIONS = {
     "relu'(0) = 0": (tg.relu, [[-1.0, -0.0, 0.0, 2.0]], [[0, 0, 0, 1]]),
     "abs'(0) = 0": (tg.abs, [[-2.0, 0.0, -0.0, 2.0]], [[-1, 0, 0, 1]]),
+    "abs'(inf) = 1": (tg.abs, [[-INF, INF]], [[-1, 1]]),
+    "sign of a complex 0 gives 0": (tg.sign, [[0j, 2j]], [[0, 0.5]]),
     "sqrt'(0) = inf": (tg.sqrt, [[0.0, 4.0]], [[INF, 0.25]]),
     "maximum: a tie gives half": (
         tg.maximum, [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]], [[0, 0.5, 1], [1, 0.5, 0]],
