@@ -62,22 +62,22 @@ def apples_and_oranges():
     return to_dot(total, style="textbook", title="2 apples and 3 oranges, tax 10 %")
 
 
-def affine(x, title):
-    """Draw one layer, of which the sum of the outputs is differentiated."""
-    W, b = variable([[0.5, -1, 2], [1, 0.5, -1]], "W"), variable([0.1, -0.2, 0.3], "b")
-    loss = tg.sum(tg.tensor(x, name="x") @ W + b)
-    loss.name = "L"
-    return to_dot(loss, style="textbook", title=title)
-
-
 def affine_sample():
-    """Draw an affine layer with one sample."""
-    return affine([1.0, 2.0], "Affine, one sample")
+    """Draw an affine layer with one sample; the sum of its outputs is differentiated."""
+    x, b = variable([1, 2], "x"), variable([1, 2, 3], "b")
+    loss = tg.sum(x @ variable([[1, 3, 5], [2, 4, 6]], "W") + b)
+    loss.name = "L"
+    return to_dot(loss, style="textbook", title="Affine, one sample")
 
 
 def affine_batch():
-    """Draw an affine layer with a batch: the bias is broadcast."""
-    return affine([[1.0, 2.0], [3.0, -1.0]], "Affine, a batch of 2")
+    """Draw an affine layer with a batch: the bias is broadcast, and the gradient begins with dY."""
+    X, dY = tg.tensor([[1.0, 0.0], [0.0, 1.0]], name="X"), [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    Y = X @ variable([[0, 0, 0], [10, 10, 10]], "W") + variable([1, 2, 3], "b")
+    Y.name = "Y"
+    loss = tg.sum(Y * tg.tensor(dY, name="dY"))
+    loss.name = "L"
+    return to_dot(loss, style="textbook", title="Affine, a batch of 2")
 
 
 def softmax_cross_entropy():

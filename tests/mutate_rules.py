@@ -87,7 +87,12 @@ NO_ZEROS = "to fill up with no zeros is to cut nothing off"
 SQUEEZE = "NumPy's squeeze takes None too, unlike the standard's"
 SAME_NUMBERS = "integers of two dtypes are compared by their values"
 INFERRED = "NumPy infers a length from any negative number, unlike the standard's namespaces"
+NUMERATOR = "what it divides is 0"
+SYMMETRIC = "the larger of two is so in either order"
 EQUIVALENT: dict[tuple[str, str], str] = {
+    ("finite", "return xp.where(y == -inf, 1.0, y)"): NOTHING,
+    ("nonzero", "return xp.where(y == 0, 2.0, y)"): NUMERATOR,
+    ("clip", "lambda xp, a, low, high, /: xp.clip(low, a, high),"): SYMMETRIC,
     ("maximum", "vjp=(lambda xp, g, a, b: share(xp, g, (a >= b), a == b),"): TIE,
     ("maximum", "lambda xp, g, a, b: share(xp, g, (b >= a), a == b)),"): TIE,
     ("minimum", "vjp=(lambda xp, g, a, b: share(xp, g, (a <= b), a == b),"): TIE,

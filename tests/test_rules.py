@@ -493,6 +493,7 @@ CONVENTIONS = {
     "relu'(0) = 0": (tg.relu, [[-1.0, -0.0, 0.0, 2.0]], [[0, 0, 0, 1]]),
     "abs'(0) = 0": (tg.abs, [[-2.0, 0.0, -0.0, 2.0]], [[-1, 0, 0, 1]]),
     "abs'(inf) = 1": (tg.abs, [[-INF, INF]], [[-1, 1]]),
+    "abs of a complex 0 gives 0": (tg.abs, [[0j, 2j]], [[0, 1j]]),
     "sign of a complex 0 gives 0": (tg.sign, [[0j, 2j]], [[0, 0.5]]),
     "sqrt'(0) = inf": (tg.sqrt, [[0.0, 4.0]], [[INF, 0.25]]),
     "maximum: a tie gives half": (
@@ -555,6 +556,9 @@ CONVENTIONS = {
     "clip gives 1 on its closed interval": (
         tg.clip, [[-1.0, 0.0, 1.0, 2.0, 3.0], [0.0] * 5, [2.0] * 5],
         [[0, 1, 1, 1, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 1]],
+    ),
+    "clip between equal bounds": (
+        tg.clip, [[-1.0, 2.0, 3.0], [2.0] * 3, [2.0] * 3], [[0, 1, 0], [1, 0, 0], [0, 0, 1]],
     ),
     "clip between bounds in the wrong order": (
         tg.clip, [[-1.0, 1.5, 3.0], [2.0] * 3, [1.0] * 3], [[0, 0, 0], [0, 0, 0], [1, 1, 1]],
