@@ -89,7 +89,9 @@ SAME_NUMBERS = "integers of two dtypes are compared by their values"
 INFERRED = "NumPy infers a length from any negative number, unlike the standard's namespaces"
 NUMERATOR = "what it divides is 0"
 SYMMETRIC = "the larger of two is so in either order"
+EXACT = "a division by a power of two is exact"
 EQUIVALENT: dict[tuple[str, str], str] = {
+    ("divided", "return a / n if (n <= 2 ** 15) else a / 2**9 / (n / 2**9)"): EXACT,
     ("finite", "return xp.where(y == -inf, 1.0, y)"): NOTHING,
     ("nonzero", "return xp.where(y == 0, 2.0, y)"): NUMERATOR,
     ("clip", "lambda xp, a, low, high, /: xp.clip(low, a, high),"): SYMMETRIC,
@@ -139,7 +141,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("fmin", "lambda xp, g, a, b: picked(xp, g, b, a, (b <= a))),"): TIE,
     ("extremum", "share = hit"): BOOLS,
     ("extremum", "share = xp.astype(hit, a.dtype)"): SAME_DTYPE,
-    ("split", "flat = split(xp, g, [(_size(shape),) for shape in shapes], 1)"): FLAT,
+    ("split", "flat = split(xp, g, [(prod(shape),) for shape in shapes], 1)"): FLAT,
     (
         "astype",
         "vjp=(lambda xp, g, a_shape: xp.reshape(g, a_shape)),  "

@@ -245,6 +245,15 @@ def test_norms_without_an_axis():
     np.testing.assert_allclose(LINALG.norm(z).item(), np.linalg.norm(z), rtol=1e-15)
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-300, 1e8, 1e15, 1e300])
+def test_the_gradient_of_expm_is_linear_in_what_comes_from_above(size):
+    a, g = real(3, 3), real(3, 3)
+    x = tg.tensor(a, requires_grad=True)
+    LINALG.expm(x).backward(size * g)
+    expected = size * scipy.linalg.expm_frechet(a.T, g, compute_expm=False)
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-12)
+
+
 def test_no_entries():
     nothing = np.zeros((2, 0))
     for ord_ in (1, 2, np.inf, "fro", "nuc"):

@@ -530,13 +530,21 @@ CONVENTIONS = {
         tg.fmin, [[1.0, NAN, 3.0, 2.0, NAN], [1.0, 2.0, NAN, 1.0, NAN]],
         [[0.5, 0, 1, 0, 0], [0.5, 1, 0, 1, 0]],
     ),
+    "fmod on the branch of the value, where a / b rounds up": (
+        tg.fmod, [[1.0], [0.1]], [[1], [-9]],
+    ),
     "fmod at a jump": (tg.fmod, [[4.0, -5.0], [2.0, 3.0]], [[1, 1], [-2, 1]]),
     "nextafter moves with its first operand": (tg.nextafter, [[1.0], [2.0]], [[1], None]),
     "special.i1 at 0": (tg.special.i1, [[0.0, 0.0]], [[0.5, 0.5]]),
     "special.j1 at 0": (tg.special.j1, [[0.0]], [[0.5]]),
     "special.i1e at 0": (tg.special.i1e, [[0.0]], [[0.5]]),
     "special.i0e at 0 gives 0": (tg.special.i0e, [[0.0]], [[0]]),
-    "special.xlogy of 0": (tg.special.xlogy, [[0.0, 0.0], [0.0, 2.0]], [[0, 0], [0, 0]]),
+    "special.xlogy of 0": (
+        tg.special.xlogy, [[0.0, 0.0], [0.0, 2.0]], [[0, math.log(2)], [0, 0]],
+    ),
+    "special.xlog1py of 0": (
+        tg.special.xlog1py, [[0.0, 0.0], [-1.0, 1.0]], [[0, math.log(2)], [0, 0]],
+    ),
     "logsumexp of nothing but −inf": (tg.logsumexp, [[-INF, -INF]], [[0, 0]]),
     "logsumexp of inf": (tg.logsumexp, [[INF, 3.0]], [[NAN, 0]]),
     "logsumexp of what is no number": (tg.logsumexp, [[NAN, 3.0]], [[NAN, NAN]]),
@@ -548,6 +556,7 @@ CONVENTIONS = {
         [[[1, 0, 1], [0, 1, 0], [0, 0, 0]]],
     ),
     "logaddexp of −inf and −inf gives 0": (tg.logaddexp, [[-INF], [-INF]], [[0], [0]]),
+    "logaddexp2 of −inf and −inf gives 0": (tg.logaddexp2, [[-INF], [-INF]], [[0], [0]]),
     "logaddexp of inf": (tg.logaddexp, [[INF], [3.0]], [[NAN], [0]]),
     "hypot gives 0 at (0, 0)": (tg.hypot, [[0.0, 3.0], [0.0, 4.0]], [[0, 0.6], [0, 0.8]]),
     "copysign gives 0 at 0": (
@@ -583,6 +592,9 @@ CONVENTIONS = {
     "linalg.vector_norm at 0 gives 0": (
         lambda x: tg.linalg.vector_norm(x, axis=1), [[[0.0, 0.0], [3.0, -4.0]]],
         [[[0, 0], [0.6, -0.8]]],
+    ),
+    "linalg.vector_norm of an order below 0 and a 0": (
+        lambda x: tg.linalg.vector_norm(x, ord=-1), [[0.0, 2.0]], [[0, 0]],
     ),
     "an entry selected twice gets both": (lambda x: x[np.array([0, 0, 1])], [[5.0, 6.0]], [[2, 1]]),
 }  # fmt: skip
@@ -724,18 +736,44 @@ def test_logsumexp_of_infinities():
 
 def test_a_mean_of_more_entries_than_float16_can_count():
     x = np.ones(100_000, "float16")
-    gradient = tg.grad(lambda a: tg.mean(a) * 1024)(x)
-    np.testing.assert_allclose(gradient, 1024 / 1e5, rtol=1e-3)
+    for n in (65_530, 100_000):  # the first of them rounds to infinity
+        gradient = tg.grad(lambda a: tg.mean(a) * 1024)(x[:n])
+        np.testing.assert_allclose(gradient, 1024 / n, rtol=1e-3)
     rows = np.zeros((70_000, 2), "float16")
     labels = np.zeros(70_000, int)
     gradient = tg.grad(lambda a: tg.softmax_cross_entropy(a, labels) * 1024)(rows)
     np.testing.assert_allclose(gradient[:, 1], 0.5 * 1024 / 7e4, rtol=1e-3)
 
 
+def test_more_ties_than_float16_can_count():
+    gradient = tg.grad(tg.max)(np.zeros(70_000, "float16"))
+    np.testing.assert_allclose(gradient, 1 / 70_000, rtol=1e-2)
+
+
+def test_the_derivatives_of_sinc_near_0_do_not_cancel():
+    slope, curvature = tg.grad(tg.sinc), tg.grad(tg.grad(tg.sinc))
+    for x in (0.0, 1e-12, 1e-9, 1e-4, -0.01, 0.0999, 0.1001):
+        h = math.pi * x
+        np.testing.assert_allclose(  # the series of sinc', whose next term is below 1e-15
+            slope(x), -math.pi * h / 3 * (1 - h**2 / 10 * (1 - h**2 / 28 * (1 - h**2 / 54 * (
+                1 - h**2 / 88 * (1 - h**2 / 130))))), rtol=1e-13,
+        )  # fmt: skip
+        np.testing.assert_allclose(
+            curvature(x), -math.pi**2 / 3 * (1 - 3 * h**2 / 10 * (1 - 5 * h**2 / 84 * (
+                1 - 7 * h**2 / 270 * (1 - 9 * h**2 / 616 * (1 - 11 * h**2 / 1170))))), rtol=1e-11,
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("n", [3, 2**15 + 1, 100_003, 12_345_678])
 def test_the_division_by_a_count_is_right_to_the_last_bit(n):
     g = np.random.default_rng(0).random(1000)
     assert np.array_equal(divided(g, n), g / n)
+
+
+@pytest.mark.parametrize("n", [3, 100, 1000])
+def test_the_division_by_a_small_count_loses_nothing_of_small_float16(n):
+    g = (np.random.default_rng(0).random(1000) / 2**10).astype("float16")
+    assert np.array_equal(divided(g, n), g / np.float16(n))
 
 
 AXES = [None, 0, 1, -1, (0, 2), (-2,), (2, -3), (0, 1, 2), ()]

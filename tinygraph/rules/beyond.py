@@ -2,7 +2,7 @@
 
 from math import log, pi
 
-from .elementwise import UNTIED, nonzero, share
+from .elementwise import UNTIED, finite, share
 from .table import REAL, Domain, Kind, rule
 
 ELEMENTWISE = Kind.ELEMENTWISE
@@ -11,6 +11,15 @@ ELEMENTWISE = Kind.ELEMENTWISE
 def picked(xp, g, a, b, wins):
     """Give g to the operand that is returned; of a number and NaN, that is the number."""
     return share(xp, g, wins | (xp.isnan(b) & ~xp.isnan(a)), a == b)
+
+
+def sinc_slope(xp, a, y):
+    """Return the derivative of sinc; near 0, where cos(πa) − y cancels, by its series."""
+    near, square = xp.abs(a) < 0.1, (pi * a) ** 2
+    series = 1.0
+    for k in (6, 5, 4, 3, 2, 1):
+        series = 1.0 - square / (2 * k * (2 * k + 3)) * series
+    return xp.where(near, -pi * pi / 3 * a * series, (xp.cos(pi * a) - y) / xp.where(near, 1.0, a))
 
 
 rule(
@@ -26,9 +35,9 @@ rule(
 rule(
     "sinc",
     lambda xp, a, /: xp.sinc(a),
-    vjp=lambda xp, g, a, y: g * ((xp.cos(pi * a) - y) / nonzero(xp, a)),
+    vjp=lambda xp, g, a, y: g * sinc_slope(xp, a, y),
     doc="Return sin(πa) / (πa).",
-    kind=ELEMENTWISE, domain=REAL.without(0), convention="sinc'(0) = 0",
+    kind=ELEMENTWISE, domain=REAL,
 )  # fmt: skip
 rule(
     "deg2rad", vjp=lambda g: g * (pi / 180),
@@ -56,14 +65,16 @@ rule(
 )  # fmt: skip
 rule(
     "fmod",
-    vjp=(lambda g: g, lambda xp, g, a, b: -g * xp.trunc(a / b)),
+    vjp=(lambda g: g, lambda xp, g, a, b, y: -g * xp.round((a - y) / b)),
     doc="Return the remainder of a / b, with the sign of a.",
     kind=ELEMENTWISE, domain=(Domain(0.1, 0.9), Domain(1.0, 2.0)),
     convention="the derivative of the branch, at jumps too",
 )  # fmt: skip
 rule(
     "logaddexp2",
-    vjp=(lambda xp, g, a, y: g * xp.exp2(a - y), lambda xp, g, b, y: g * xp.exp2(b - y)),
+    vjp=(lambda xp, g, a, y: g * xp.exp2(a - finite(xp, y)),
+         lambda xp, g, b, y: g * xp.exp2(b - finite(xp, y))),
     doc="Return log₂(2ᵃ + 2ᵇ) without overflow.",
     kind=ELEMENTWISE, domain=REAL, commutative=True,
+    convention="logaddexp2 of −inf and −inf gives 0",
 )  # fmt: skip

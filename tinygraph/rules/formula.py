@@ -39,9 +39,9 @@ def forward_formula(rule: Rule, known: dict | None = None, *, target: str = "y")
     return f"{target} = {text}" if target else text
 
 
-def residual_formula(rule: Rule, known: dict | None = None) -> str | None:
+def residual_formula(rule: Rule) -> str | None:
     """Write what a rule makes on its way forward and reads again on the way back."""
-    return formula(rule.residual, known, target="r") if rule.residual else None
+    return formula(rule.residual, target="r") if rule.residual else None
 
 
 def vjp_formula(

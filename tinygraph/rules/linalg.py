@@ -10,7 +10,7 @@ from math import inf
 import numpy
 
 from ..errors import ArgumentError, LinAlgError, MissingDependencyError
-from .elementwise import abs_vjp
+from .elementwise import abs_vjp, nonzero
 from .indexing import scattered
 from .manipulation import undo_permutation
 from .reductions import extremum, known, restore
@@ -221,10 +221,10 @@ def vector_norm_vjp(xp, g, a, y, axis, keepdims, ord):
         return abs_vjp(xp, extremum(xp, g, size, y, axis, keepdims), a, size)
     y = restore(xp, y, a.shape, axis, keepdims)
     g = restore(xp, g, a.shape, axis, keepdims)
-    zero, y = y == 0, xp.where(y == 0, 1.0, y)
+    zero, y = y == 0, nonzero(xp, y)
     if ord == 2:
         return g * xp.where(zero, 0.0, conj(xp, a) / y)
-    zero = size == 0
+    zero = zero | (size == 0)
     slope = 0.0 if ord == 0 else (xp.where(zero, 1.0, size) / y) ** (ord - 1)
     return abs_vjp(xp, g * xp.where(zero, 0.0, slope), a, size)
 
@@ -643,10 +643,15 @@ def expm(xp, a, /):
 
 
 def expm_vjp(xp, g, a):
-    """Return the corner of the exponential of a matrix with aᵀ twice and g beside."""
+    """Return the corner of the exponential of a matrix with aᵀ twice and g beside.
+
+    It is linear in g, which is scaled, so that a large one does not outweigh a.
+    """
     n = a.shape[-1]
+    size = nonzero(xp, xp.sum(xp.abs(g), axis=(-2, -1), keepdims=True))
+    g = g / size
     both = xp.concat([xp.concat([a.mT, g], axis=-1), xp.concat([0.0 * g, a.mT], axis=-1)], axis=-2)
-    return expm(xp, both)[..., :n, n:]
+    return size * expm(xp, both)[..., :n, n:]
 
 
 rule(

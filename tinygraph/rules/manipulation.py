@@ -1,5 +1,7 @@
 """Rules for functions that move entries around and compute nothing."""
 
+from math import prod
+
 from .table import REAL, Kind, Parameter, Shapes, rule
 
 LINEAR = Kind.LINEAR
@@ -13,7 +15,7 @@ def undo_permutation(axes):
 def split(xp, g, shapes, axis):
     """Cut g along an axis into pieces of the given shapes."""
     if axis is None:
-        flat = split(xp, g, [(_size(shape),) for shape in shapes], 0)
+        flat = split(xp, g, [(prod(shape),) for shape in shapes], 0)
         return [xp.reshape(piece, shape) for piece, shape in zip(flat, shapes, strict=True)]
     axis %= g.ndim
     pieces, start = [], 0
@@ -28,13 +30,6 @@ def unstack(xp, g, shapes, axis):
     """Take g apart along the axis that stacking made."""
     axis %= g.ndim
     return [g[(slice(None),) * axis + (i, ...)] for i in range(len(shapes))]
-
-
-def _size(shape):
-    size = 1
-    for length in shape:
-        size *= length
-    return size
 
 
 rule(

@@ -1,15 +1,17 @@
 """Rules for the functions that neural networks are made of, in their numerically stable forms."""
 
 from importlib.util import find_spec
-from math import erfc, inf, prod
+from math import erfc, pi, prod, sqrt
 
 from numpy import arange, ndindex
 
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
+from .elementwise import finite
 from .reductions import divided, known, reduced_axes, restore
 from .table import DISTINCT, REAL, TARGET, Kind, Parameter, Shapes, rule
 
 ALONG = {"axis": Parameter.AXIS}
+ROOT_TWO_PI = sqrt(2 * pi)
 
 
 def finite_max(xp, a, axis):
@@ -60,8 +62,7 @@ def logsumexp(xp, a, /, axis=None, *, keepdims=False):
 def logsumexp_vjp(xp, g, a, y, axis, keepdims):
     """Return g · softmax(a), 0 where all that was summed is exp(−∞)."""
     total = restore(xp, y, a.shape, axis, keepdims)
-    total = xp.where(total == -inf, 0.0, total)
-    return restore(xp, g, a.shape, axis, keepdims) * xp.exp(a - total)
+    return restore(xp, g, a.shape, axis, keepdims) * xp.exp(a - finite(xp, total))
 
 
 rule(
@@ -77,7 +78,7 @@ rule(
 )  # fmt: skip
 rule(
     "nn.normal_cdf", normal_cdf,
-    vjp=lambda xp, g, a: g * (0.3989422804014327 * xp.exp(-0.5 * (a * a))),
+    vjp=lambda xp, g, a: g * (xp.exp(-0.5 * (a * a)) / ROOT_TWO_PI),
     kind=Kind.ELEMENTWISE, domain=REAL, symbol="Φ",
 )  # fmt: skip
 rule(

@@ -68,7 +68,8 @@ def extremum(xp, g, a, y, axis, keepdims):
     """Share g evenly among the entries that attain the extremum."""
     hit = a == restore(xp, y, a.shape, axis, keepdims)
     share = xp.astype(hit, g.dtype)
-    ties = xp.sum(share, axis=axis, keepdims=True)
+    wide = xp.float32 if xp.finfo(g.dtype).bits == 16 else None  # float16 counts to 2,048
+    ties = xp.sum(share, axis=axis, keepdims=True, dtype=wide)
     return share * (restore(xp, g, a.shape, axis, keepdims) / ties)
 
 

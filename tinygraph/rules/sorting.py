@@ -7,10 +7,17 @@ from .table import DISTINCT, INTEGER, REAL, Kind, Parameter, Shapes, rule
 ORDER = {"axis": Parameter.AXIS, "descending": Parameter.FLAG, "stable": Parameter.FLAG}
 
 
-def check_axis(operands, params):
-    """Refuse to flatten arrays, which the standard does not do here."""
-    if params["axis"] is None:
-        raise ArgumentError("axis=None: say along which axis, or flatten the array first.")
+def along_an_axis(name):
+    """Make the check that refuses to flatten arrays, which the standard does not do here."""
+
+    def check(operands, params):
+        if params["axis"] is None:
+            raise ArgumentError(
+                f"{name}: axis=None. Say along which axis, or flatten the array of shape "
+                f"{operands[0].shape} first."
+            )
+
+    return check
 
 
 def order_of(xp, a, axis, descending, stable=True):
@@ -50,7 +57,7 @@ rule(
         xp, a, axis, descending, stable
     ),
     doc="Return the places of the entries along an axis, in their order.",
-    vjp=None, kind=Kind.OTHER, domain=DISTINCT, parameters=ORDER, check=check_axis,
+    vjp=None, kind=Kind.OTHER, domain=DISTINCT, parameters=ORDER, check=along_an_axis("argsort"),
 )  # fmt: skip
 rule(
     "sort",
@@ -59,7 +66,7 @@ rule(
     ),
     vjp=back_to_places,
     doc="Return the entries sorted along an axis.",
-    kind=Kind.OTHER, domain=DISTINCT, parameters=ORDER, check=check_axis,
+    kind=Kind.OTHER, domain=DISTINCT, parameters=ORDER, check=along_an_axis("sort"),
     convention="sort: entries that tie keep their order",
 )  # fmt: skip
 rule(
@@ -69,7 +76,7 @@ rule(
          None),
     doc="Return the entries at places along an axis, each row with places of its own.",
     kind=Kind.BILINEAR, domain=(REAL, INTEGER), shapes=Shapes.ALONG,
-    parameters={"axis": Parameter.AXIS}, check=check_axis,
+    parameters={"axis": Parameter.AXIS}, check=along_an_axis("take_along_axis"),
 )  # fmt: skip
 rule(
     "add_along_axis",

@@ -8,13 +8,14 @@ from math import inf, pi, sqrt
 from typing import Any
 
 from ..errors import DTypeError, MissingDependencyError
+from .elementwise import nonzero
+from .nn import ROOT_TWO_PI
 from .table import POSITIVE, REAL, Domain, Kind, rule
 
 UNIT = Domain(0.0, 1.0)
 AWAY = Domain(0.25, inf)  # from poles and zeros
 ORDER = Domain(1.0, 5.0, of="integer")
 TWO_BY_ROOT_PI = 2 / sqrt(pi)
-ROOT_TWO_PI = sqrt(2 * pi)
 
 
 def special(xp):
@@ -32,7 +33,7 @@ def special(xp):
 
 def halved(xp, a, y):
     """Return y / a, whose limit at 0 is 1/2 for the Bessel functions of order 1."""
-    return xp.where(a == 0, 0.5, y / xp.where(a == 0, 1.0, a))
+    return xp.where(a == 0, 0.5, y / nonzero(xp, a))
 
 
 def neighbours(xp, name, a, b, sign):
@@ -80,7 +81,7 @@ function("erfcinv", lambda xp, g, y: g * (-xp.exp(y * y) / TWO_BY_ROOT_PI),
          domain=Domain(0.01, 1.99))  # fmt: skip
 function("ndtr", lambda xp, g, a: g * (xp.exp(-a * a / 2) / ROOT_TWO_PI))
 function("ndtri", lambda xp, g, y: g * (xp.exp(y * y / 2) * ROOT_TWO_PI), domain=Domain(0.01, 0.99))
-function("log_ndtr", lambda xp, g, a, y: g * (xp.exp(-a * a / 2 - y) / ROOT_TWO_PI))
+function("log_ndtr", lambda xp, g, a: g * (2 / ROOT_TWO_PI / special(xp).erfcx(-a / sqrt(2))))
 function("expit", lambda g, y: g * (y * (1 - y)))
 function("logit", lambda g, a: g / (a * (1 - a)), domain=UNIT)
 function("log_expit", lambda xp, g, a: g * special(xp).expit(-a))
@@ -89,11 +90,13 @@ of_order("hyp1f1", lambda xp, g, a, b, c: g * (special(xp).hyp1f1(a + 1, b + 1, 
 function("exprel", lambda xp, g, a: g * (special(xp).hyp1f1(2.0, 3.0, a) / 2))
 function("entr", lambda xp, g, a: g * (-xp.log(a) - 1), domain=POSITIVE)
 function("xlogy",
-         lambda xp, g, a, b: g * xp.where(a == 0, 0.0, xp.log(xp.where(a == 0, 1.0, b))),
-         lambda xp, g, a, b: g * xp.where(a == 0, 0.0, a / xp.where(a == 0, 1.0, b)),
-         domain=(REAL.without(0), POSITIVE), convention="a = 0 gives 0")  # fmt: skip
-function("xlog1py", lambda xp, g, b: g * xp.log1p(b), lambda g, a, b: g * (a / (1 + b)),
-         domain=(REAL, POSITIVE))  # fmt: skip
+         lambda xp, g, a, b: g * xp.log(xp.where((a == 0) & (b <= 0), 1.0, b)),
+         lambda xp, g, a, b: g * (a / xp.where((a == 0) & (b <= 0), 1.0, b)),
+         domain=(REAL, POSITIVE), convention="a = 0 and b = 0 give 0")  # fmt: skip
+function("xlog1py",
+         lambda xp, g, a, b: g * xp.log1p(xp.where((a == 0) & (b <= -1), 0.0, b)),
+         lambda xp, g, a, b: g * (a / (1 + xp.where((a == 0) & (b <= -1), 0.0, b))),
+         domain=(REAL, POSITIVE), convention="a = 0 and b = −1 give 0")  # fmt: skip
 function("gammaln", lambda xp, g, a: g * special(xp).digamma(a), domain=AWAY)
 function("gamma", lambda xp, g, a, y: g * (y * special(xp).digamma(a)), domain=AWAY)
 function("rgamma", lambda xp, g, a, y: -g * (y * special(xp).digamma(a)), domain=AWAY)

@@ -82,9 +82,9 @@ class Domain:
     """The values at which a rule is differentiable, for one operand.
 
     `low` and `high` bound an open interval; `excluded` are points inside it where the derivative
-    jumps or does not exist. `of` says what the values are: "real" numbers, "boolean", "integer" or
-    "target" (class indices or weights). `distinct` keeps the entries apart from each other, for
-    rules that have a kink where two of them tie.
+    jumps or does not exist. `of` says what the values are: "real" numbers, "boolean", "integer",
+    "target" (class indices or weights), "matrix" (well-conditioned) or "hermitian". `distinct`
+    keeps the entries apart from each other, for rules that have a kink where two of them tie.
     """
 
     __slots__ = ("distinct", "excluded", "high", "low", "of")
