@@ -285,6 +285,8 @@ def fetch(url: str, *, sha256: str, cache: str | PathLike[str] | None) -> Path:
 
     Raises
     ------
+    ArgumentError
+        The address or the checksum is none.
     FileError
         The file cannot be had, kept, or is not the one the checksum belongs to.
     MissingDependencyError

@@ -13,7 +13,7 @@ from tinygraph.viz import render
 
 from . import by_hand
 from .data import Set, load_mnist
-from .progress import draw_curve, make_ready, progress
+from .progress import HEAD, conclusion, draw_curve, make_ready, progress, row
 from .two_layer_net import TwoLayerNet
 
 SIZES = (784, 50, 10)
@@ -54,10 +54,7 @@ def demo(seed: int, out: Path, json_file: Path | None = None) -> None:
     print("\n2. Training")
     network, history = train(seed, train_set, test_set)
     test_accuracy = history[-1]["test accuracy"]
-    print(
-        f"\n   Test accuracy: {test_accuracy:.4f}, "
-        f"of {len(test_set[1]):,} images that the network has not seen."
-    )
+    print(conclusion(history[-1], len(test_set[1])))
 
     print("\n3. Pictures")
     example = tuple(part[:BATCH] for part in train_set)
@@ -135,7 +132,7 @@ def train(seed: int, train_set: Set, test_set: Set) -> tuple[TwoLayerNet, list[d
     print(
         f"   {EPOCHS} epochs of {steps} steps, batches of {BATCH}, "
         f"learning rate {LEARNING_RATE}, float32.\n\n"
-        f"   {'epoch':>5}  {'loss':>7}  {'accuracy':>8}  {'on test images':>14}"
+        f"{HEAD}"
     )
     history = []
     numbers, say = progress(range(1, EPOCHS * steps + 1))
@@ -157,5 +154,5 @@ def train(seed: int, train_set: Set, test_set: Set) -> tuple[TwoLayerNet, list[d
         }
         history.append(now)
         if epoch in REPORTED:
-            say(f"   {epoch:5}  {loss:7.4f}  {now['accuracy']:8.4f}  {now['test accuracy']:14.4f}")
+            say(row(epoch, now))
     return network, history

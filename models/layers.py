@@ -119,6 +119,15 @@ class Convolution(Layer):
 class Pooling(Layer):
     """The largest entry under each position of a window.
 
+    Parameters
+    ----------
+    pool_h, pool_w : int
+        The window's height and width.
+    stride : int
+        How far it moves; the book's default.
+    pad : int
+        How many pixels are added at each border, which never win.
+
     Examples
     --------
     >>> Pooling(2, 2)([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])

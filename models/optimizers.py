@@ -120,10 +120,9 @@ class Adam(SGD):
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
     def start(self, params: Arrays) -> dict[str, Any]:
-        """Return means of 0, and the same means of ones."""
+        """Return means of 0, and the same means of ones, in the dtype of each parameter."""
         zeros = {f"{mean}:{name}": 0 * one for name, one in params.items() for mean in ("m", "v")}
-        nothing = 0 * next(iter(params.values())).sum()  # in the dtype of the parameters
-        return zeros | {"ones of m": nothing, "ones of v": nothing}
+        return zeros | {f"ones of {name}": zero.sum() for name, zero in zeros.items()}
 
     def step(self, params: Arrays, grads: Arrays, state: Arrays) -> tuple[dict, dict]:
         """Return parameters and means after a step."""
@@ -132,12 +131,14 @@ class Adam(SGD):
             new[name] = share * state[name] + (1 - share) * value
             return new[name]
 
-        # The mean of ones is 1 − βⁿ, and keeps its digits where that would not.
+        def unbiased(share: float, name: str, value: Any) -> Any:
+            # The mean of ones is 1 − βⁿ, and keeps its digits where that would not.
+            return mean(share, name, value) / mean(share, f"ones of {name}", 1.0)
+
         new: dict[str, Any] = {}
-        one_m, one_v = mean(self.beta1, "ones of m", 1.0), mean(self.beta2, "ones of v", 1.0)
         changed = {}
         for name, one in params.items():
-            m = mean(self.beta1, f"m:{name}", grads[name]) / one_m
-            v = mean(self.beta2, f"v:{name}", grads[name] * grads[name]) / one_v
+            m = unbiased(self.beta1, f"m:{name}", grads[name])
+            v = unbiased(self.beta2, f"v:{name}", grads[name] * grads[name])
             changed[name] = one - self.lr * m / (v**0.5 + self.eps)
         return changed, new

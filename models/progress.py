@@ -10,6 +10,22 @@ from tinygraph.errors import FileError, MissingDependencyError
 from tinygraph.saving import write
 from tinygraph.viz.style import LIGHT
 
+HEAD = f"   {'epoch':>5}  {'loss':>7}  {'accuracy':>8}  {'on test images':>14}"
+
+
+def row(epoch: int, figures: dict[str, float]) -> str:
+    """Write what an epoch came to, under `HEAD`."""
+    loss, accuracy, tested = figures.values()
+    return f"   {epoch:5}  {loss:7.4f}  {accuracy:8.4f}  {tested:14.4f}"
+
+
+def conclusion(figures: dict[str, float], images: int) -> str:
+    """Say what the last epoch came to on so many test images."""
+    return (
+        f"\n   Test accuracy: {figures['test accuracy']:.4f}, "
+        f"of {images:,} images that the network has not seen."
+    )
+
 
 def make_ready(path: Path, command: str) -> None:
     """Make a file's folder, and find out before the work whether the file can be written."""

@@ -18,7 +18,7 @@ from .data import Set, load_mnist
 from .mlp import MLP
 from .network import Network
 from .optimizers import SGD, Adam, Momentum
-from .progress import draw_curve, make_ready, progress
+from .progress import HEAD, conclusion, draw_curve, make_ready, progress, row
 from .simple_conv_net import SimpleConvNet
 from .two_layer_net import TwoLayerNet
 
@@ -102,7 +102,8 @@ class Training(NamedTuple):
     losses : float
         The sum of the losses of this epoch's batches so far.
     history : tuple of dict
-        Loss, accuracy and test accuracy of each whole epoch.
+        Loss, accuracy and test accuracy of each whole epoch; the accuracy is that of as many
+        training images as there are test images.
     data : int
         A checksum of the images' labels.
     """
@@ -136,9 +137,10 @@ class Training(NamedTuple):
                 parts[kind][key] = array
             more = {name: told.pop(name) for name in cls._fields if name not in ARRAYS}
             settings = Settings(**told)
+            counted = {"step": int(more["step"]), "history": tuple(more["history"])}
         except (KeyError, ValueError, TypeError) as error:
             raise FileError(f"train: {str(path)!r} is no checkpoint of a training.") from error
-        return cls(**parts, **more | {"history": tuple(more["history"])}), settings
+        return cls(**parts, **more | counted), settings
 
 
 def train(out: Path, folder: Path | None = None, resume: bool = False, **given: Any) -> None:
@@ -213,7 +215,7 @@ def train(out: Path, folder: Path | None = None, resume: bool = False, **given: 
         f"   {settings.model} on {settings.engine}, float32: {settings.epochs} epochs of {steps} "
         f"steps with {settings.batch_size} images,\n"
         f"   {settings.optimizer} with learning rate {rate}.\n\n"
-        f"   {'epoch':>5}  {'loss':>7}  {'accuracy':>8}  {'on test images':>14}"
+        f"{HEAD}"
     )
     try:
         numbers, say = progress(range(now.step, settings.epochs * steps))
@@ -237,17 +239,13 @@ def train(out: Path, folder: Path | None = None, resume: bool = False, **given: 
             now = Training(number + 1, params, state, losses, history, data)
             if place == steps - 1:
                 now.save(checkpoint, settings)
-                loss, seen, tested = history[-1].values()
-                say(f"   {epoch + 1:5}  {loss:7.4f}  {seen:8.4f}  {tested:14.4f}")
+                say(row(epoch + 1, history[-1]))
     except KeyboardInterrupt:
         now.save(checkpoint, settings)
         print(f"\nStopped after {now.step} steps; --resume goes on from {checkpoint}.")
         raise
 
-    print(
-        f"\n   Test accuracy: {now.history[-1]['test accuracy']:.4f}, "
-        f"of {len(test_set[1]):,} images that the network has not seen."
-    )
+    print(conclusion(now.history[-1], len(test_set[1])))
     weights, curve = out / "weights.safetensors", out / "learning_curve.png"
     for name, one in now.params.items():
         network.params[name] = tg.tensor(one).numpy()

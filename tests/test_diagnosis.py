@@ -290,6 +290,15 @@ def test_the_notebooks_net(dtype, mistake):
     assert "dW1:" not in said
 
 
+def test_a_layer_without_a_dict_is_refused():
+    class Slotted:
+        __slots__ = ("W",)
+        forward = backward = None
+
+    with pytest.raises(ArgumentError, match="Slotted has __slots__"):
+        check_layer(Slotted(), np.ones(3))
+
+
 def test_the_books_layers_are_right():
     rng = np.random.default_rng(0)
     check_layer(by_hand.Affine(rng.random((3, 2)), rng.random(2)), rng.random(3))

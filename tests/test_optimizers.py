@@ -100,6 +100,15 @@ def test_steps_keep_the_dtype(kind, dtype):
     assert {one.dtype for one in (*params.values(), *state.values())} == {np.dtype(dtype)}
 
 
+def test_adam_takes_parameters_of_any_dtypes_side_by_side():
+    params = {"a": np.ones(2), "b": np.ones(70_000, "float16"), "c": np.ones(0, "float32")}
+    found = stepped(Adam(lr=0.25), params, [{name: 2 * one for name, one in params.items()}])
+    assert {name: one.dtype for name, one in found.items()} == {
+        name: one.dtype for name, one in params.items()
+    }
+    np.testing.assert_allclose(found["b"], 0.75, rtol=1e-3)
+
+
 def test_the_first_steps_of_adam_keep_their_digits_in_float32():
     first, grads = (np.float32(one[0]["W"]) for one in ([FIRST], GRADS))
     found = stepped(Adam(lr=0.1), {"W": first}, [{"W": grads}])["W"]

@@ -41,6 +41,8 @@ def test_values_of_small_arrays_are_written_of_large_ones_told():
     large = parameter(100, "w")
     large.data = np.repeat([1.0, 3.0], 50)
     assert "mean 2 ± 1" in box(to_dot(tg.exp(large), values=True), "n0")
+    turned = tg.tensor(3j * np.ones(100), requires_grad=True, name="z")
+    assert "mean of |z| 3 ± 0" in box(to_dot(tg.exp(turned), values=True), "n0")
     empty = to_dot(tg.exp(parameter((0, 2), "w")), values=True)
     assert ">empty<" in box(empty, "n0")
     x -= 1
@@ -50,11 +52,14 @@ def test_values_of_small_arrays_are_written_of_large_ones_told():
 
 def test_no_new_values_are_shown_under_an_old_graph():
     x = tg.tensor(2.0, requires_grad=True, name="x")
-    loss = tg.exp(x)
+    y = tg.tensor(3.0, requires_grad=True, name="y")
+    loss = tg.exp(x) * y
     x -= 1
     source = to_dot(loss, values=True).source
     assert "no values of what follows x, which has new ones" in source
     assert ">1<" not in source
+    y -= 1
+    assert "what follows x, y, which have new ones" in to_dot(loss, values=True).source
 
 
 def test_memory_counts_each_array_once_and_no_leaf():

@@ -326,6 +326,12 @@ def test_parameters_of_an_operation_that_are_not_its_defaults():
     assert operation(a.mean(axis=1, keepdims=True))[1] == "axis 1, keepdims"
     assert operation(a.sum()) == ["sum", "scalar ()"]
     assert operation(tg.softmax(a, axis=0))[1] == "axis 0"
+    image = parameter((1, 4, 4), "b")
+    assert "window 2 × 2, stride 2" in str(picture(tg.nn.max_pool2d(image, 2)))
+    filters = tg.tensor(np.ones((1, 1, 3, 3)))
+    assert "window 3 × 3, padding (1, 0, 1, 0)" in str(
+        picture(tg.nn.conv2d(image, filters, padding=(1, 0)))
+    )
     index = a[0, 1:, None, ..., np.array([0, 1])]
     assert lines(picture(index), "view")[0][1] == "[0, 1:, None, …, array (2,)]"
     assert lines(picture(a.astype("float32")), "view")[0][1] == "to float32"

@@ -540,10 +540,12 @@ CONVENTIONS = {
     "special.i1e at 0": (tg.special.i1e, [[0.0]], [[0.5]]),
     "special.i0e at 0 gives 0": (tg.special.i0e, [[0.0]], [[0]]),
     "special.xlogy of 0": (
-        tg.special.xlogy, [[0.0, 0.0], [0.0, 2.0]], [[0, math.log(2)], [0, 0]],
+        tg.special.xlogy, [[0.0, 0.0, 1.0], [0.0, 2.0, 0.0]],
+        [[0, math.log(2), -INF], [0, 0, INF]],
     ),
     "special.xlog1py of 0": (
-        tg.special.xlog1py, [[0.0, 0.0], [-1.0, 1.0]], [[0, math.log(2)], [0, 0]],
+        tg.special.xlog1py, [[0.0, 0.0, 0.0, 1.0], [-1.0, 1.0, -0.5, -1.0]],
+        [[0, math.log(2), math.log(0.5), -INF], [0, 0, 0, INF]],
     ),
     "logsumexp of nothing but −inf": (tg.logsumexp, [[-INF, -INF]], [[0, 0]]),
     "logsumexp of inf": (tg.logsumexp, [[INF, 3.0]], [[NAN, 0]]),
@@ -868,6 +870,7 @@ LOGITS = np.zeros((2, 3))
 REFUSED = {
     "another reduction": (LOGITS, [0, 1], {"reduction": "all"}, tg.ArgumentError, "'all'"),
     "no axis": (np.array(1.0), 0, {}, tg.ShapeError, r"shape \(\)"),
+    "all axes": (LOGITS, [0, 1], {"axis": None}, tg.ArgumentError, "axis=None"),
     "an axis too high": (LOGITS, [0, 1], {"axis": 2}, tg.BoundsError, "axis 2"),
     "an axis too low": (LOGITS, [0, 1], {"axis": -3}, tg.BoundsError, "axis -3"),
     "integers": (LOGITS.astype(int), [0, 1], {}, tg.DTypeError, "int64"),

@@ -194,7 +194,7 @@ def test_each_function_is_a_rule_or_made_of_some_or_has_no_derivative():
         (lambda: tg.repeat(A, [1, 2], axis=1), tg.ArgumentError, "repeat: 3 entries"),
         (lambda: tg.meshgrid(A, indexing="ab"), tg.ArgumentError, "indexing .*'ab'"),
         (lambda: tg.broadcast_arrays(A, np.zeros(3)), tg.ShapeError, "broadcast_arrays"),
-        (lambda: tg.sort(A, axis=None), tg.ArgumentError, "axis=None"),
+        (lambda: tg.sort(A, axis=None), tg.ArgumentError, r"sort: axis=None.*shape"),
         (lambda: tg.cumulative_sum(A), tg.ShapeError, "cumulative_sum"),
         (lambda: tg.atan2(1j, A), tg.DTypeError, "atan2"),
         (lambda: tg.zeros(2, device="gpu"), tg.ArgumentError, "zeros: .*gpu"),

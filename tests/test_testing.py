@@ -262,6 +262,14 @@ def test_arguments_are_not_changed():
 def test_arguments_that_make_no_sense():
     with pytest.raises(ArgumentError, match="sideways"):
         check_grads(tg.exp, (1.0,), modes=("rev", "sideways"))
+    with pytest.raises(ArgumentError, match="modes"):
+        check_grads(tg.exp, (1.0,), modes=())
+    with pytest.raises(ArgumentError, match="order 0"):
+        check_grads(tg.exp, (1.0,), order=0)
+    with pytest.raises(GradientError):  # one mode by its name
+        check_grads(lambda x: tg.asarray(x.numpy() ** 2), (1.0,), modes="rev")
+    with pytest.raises(DTypeError, match=r"complex128.*tg\.real"):
+        check_grads(lambda x: (x * 1j, x), (1.0,))
     with pytest.raises(ArgumentError, match="floating"):
         check_grads(lambda n: n, (3,))
     with pytest.raises(DTypeError, match="tuple"):

@@ -1,5 +1,6 @@
 """The command that trains: what it prints and keeps, how it is stopped and resumed."""
 
+import json
 import os
 import re
 import shutil
@@ -233,6 +234,17 @@ def test_nothing_to_resume(few, capsys):
     assert "checkpoint.safetensors" in main_error(capsys, "--resume")
     (few / "tinygraph-training").mkdir()
     TwoLayerNet(2, 2, 2).save("tinygraph-training/checkpoint.safetensors")
+    assert "is no checkpoint of a training" in refused(capsys, "--resume")
+
+
+@pytest.mark.parametrize(("field", "value"), [("history", None), ("step", "x")])
+def test_a_checkpoint_whose_numbers_are_none(few, capsys, field, value):
+    run(capsys, *SHORT)
+    path = few / "tinygraph-training" / "checkpoint.safetensors"
+    arrays = {name: one.numpy() for name, one in tg.load(path).items()}
+    told = json.loads(arrays["training"].tobytes()) | {field: value}
+    arrays["training"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
+    tg.save(path, {name: tg.asarray(one) for name, one in arrays.items()})
     assert "is no checkpoint of a training" in refused(capsys, "--resume")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy
 
 from .graph import OPERATIONS, Picture
-from .numbers import Numbers, entries
+from .numbers import Numbers, entries, real_of
 
 SMALL = 3  # rows and columns of an array that is written out
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
@@ -23,7 +23,8 @@ def add_values(picture: Picture) -> None:
     """Write the values into the boxes, of larger arrays the mean and the standard deviation."""
     numbers = Numbers(picture)
     if numbers.changed:
-        picture.caption += f" · no values of what follows {numbers.told}, which has new ones"
+        told_of = f"{numbers.told}, which {numbers.verb} new ones"
+        picture.caption += f" · no values of what follows {told_of}"
     for box in picture.boxes:
         if len(box.nodes) == 1 and box.role != "const" and box.nodes[0] in numbers.values:
             box.lines += [("mute", line) for line in told(numbers.values[box.nodes[0]])]
@@ -35,9 +36,10 @@ def told(array: Any) -> list[str]:
         return ["  ".join(row) for row in rows]
     if array.size == 0:
         return ["empty"]
+    of, real = real_of(array)
     with numpy.errstate(all="ignore"):
-        mean, spread = (f"{one(array.astype(float)):.3g}" for one in (numpy.mean, numpy.std))
-    return [f"mean {mean} ± {spread}".replace("-", "−")]
+        mean, spread = (f"{one(real):.3g}" for one in (numpy.mean, numpy.std))
+    return [f"mean{of} {mean} ± {spread}".replace("-", "−")]
 
 
 def add_memory(picture: Picture) -> None:

@@ -329,8 +329,8 @@ class _Check:
             counted.insert(0, f"{graph.several(counts[0][0], 'gradient')} {counts[0][1]}")
         picture, missing = self.picture, self.numbers.missing
         if self.numbers.changed:
-            missing, verb = "", "have" if len(self.numbers.changed) > 1 else "has"
-            told = f"{short(self.numbers.told)}, which {verb} new values since"
+            missing = ""
+            told = f"{short(self.numbers.told)}, which {self.numbers.verb} new values since"
             picture.notes.insert(0, f"not checked: gradients, and what follows {told}")
         said = [", ".join(counted), self.checked(), missing and f"no gradients: {missing}"]
         picture.caption = " · ".join(filter(None, [picture.caption, *said]))

@@ -219,11 +219,11 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]
     def render(
         self, filename: Path | str | None = None, directory: Path | str | None = None,
         view: bool = False, cleanup: bool = False, format: str | None = None, *,
-        outfile: Path | str | None = None, quiet: bool = False, quiet_view: bool = False,
+        outfile: Path | str | None = None, quiet_view: bool = False,
     ) -> str:  # fmt: skip
         """Save the DOT source and the picture beside it; return the path of the picture.
 
-        The arguments are those of `graphviz.Digraph.render`.
+        The arguments are among those of `graphviz.Digraph.render`.
         """
         if outfile is not None:
             format = format or Path(outfile).suffix[1:]

@@ -207,6 +207,18 @@ def called(node: Any) -> str:
     return name_of(node) or heading(node)
 
 
+def window_text(window: tuple) -> str:
+    """Write the size of a window, and what else is not as in the plainest one."""
+    sizes, strides, dilations, before, after = zip(*window, strict=True)
+    text = f"window {' × '.join(map(str, sizes))}"
+    for word, found, plain in (
+        ("stride", strides, 1), ("dilation", dilations, 1), ("padding", before + after, 0),
+    ):  # fmt: skip
+        if set(found) != {plain}:
+            text += f", {word} {found[0] if len(set(found)) == 1 else found}"
+    return text
+
+
 def setting(name: str, meaning: Parameter, value: Any) -> str:
     """Write a parameter of an operation; nothing where the shape of the result says it."""
     parts = value if isinstance(value, tuple) else (value,)
@@ -217,9 +229,12 @@ def setting(name: str, meaning: Parameter, value: Any) -> str:
             return f"[{', '.join(map(index_text, parts))}]"
         case Parameter.DTYPE:
             return f"to {value}"
+        case Parameter.WINDOW:
+            return window_text(value)
         case Parameter.FLAG:
             return name if value else ""
-    text = f"{name} {parts[0]}" if len(parts) == 1 else f"axes {value}"
+    plural = "axes" if name == "axis" else name
+    text = f"{name} {parts[0]}" if len(parts) == 1 else f"{plural} {value}"
     return text.replace("-", "−")
 
 

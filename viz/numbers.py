@@ -46,8 +46,7 @@ class Numbers:
         if roots[0].shape:
             return f"a gradient begins at one number, and this is {shape_text(roots[0].shape)}"
         if self.changed:
-            verb = "have" if len(self.changed) > 1 else "has"
-            return f"{self.told} {verb} been given new values since"
+            return f"{self.told} {self.verb} been given new values since"
         return ""
 
     @property
@@ -56,6 +55,11 @@ class Numbers:
         return ", ".join(
             name_of(leaf) or f"a leaf {shape_text(leaf.shape)}" for leaf in self.changed
         )
+
+    @property
+    def verb(self) -> str:
+        """What goes with these names."""
+        return "have" if len(self.changed) > 1 else "has"
 
 
 # ---------------------------------------------------------------- in words
@@ -90,11 +94,18 @@ def entries(array: Any, most: int, digits: int = 4) -> list[list[str]]:
     return [[entry(one, digits) for one in row] for row in numpy.atleast_2d(array)]
 
 
+def real_of(array: Any) -> tuple[str, Any]:
+    """Return an array as floats, of complex numbers their absolute values, and a word for these."""
+    if array.dtype.kind == "c":
+        return " of |z|", numpy.abs(array)
+    return "", array.astype(float)
+
+
 def about(array: Any) -> list[str]:
     """Say of a large array its mean and its range, and how many entries are not finite."""
     lines = [f"{count:,} {kind}" for kind, count in kinds(array).items()]
-    inside = array[numpy.isfinite(array)].astype(float)
+    of, inside = real_of(array[numpy.isfinite(array)])
     if inside.size:
         low, mean, high = (f"{one:.3g}" for one in (inside.min(), inside.mean(), inside.max()))
-        lines += [f"mean {mean}", f"{low} … {high}"]
+        lines += [f"mean{of} {mean}", f"{low} … {high}"]
     return [line.replace("-", "−") for line in lines] or ["empty"]

@@ -179,7 +179,8 @@ class Story:
         if way == "backward":
             boxes, describe = self.backward, self.pulled
         for k, box in enumerate(boxes, 1):
-            formula, notes, rows = (self.folded if box.role == "folded" else describe)(box, way)
+            told = self.folded(box, way) if box.role == "folded" else describe(box)
+            formula, notes, rows = told
             title = [text for weight, text in box.lines if weight != "mute"]
             region: Any = box.region
             while region is not None:
@@ -218,7 +219,7 @@ class Story:
 
     # ------------------------------------------------------------ one step
 
-    def applied(self, box: Box, way: str) -> tuple[list, list, list]:
+    def applied(self, box: Box) -> tuple[list, list, list]:
         """Describe how an operation computes its result."""
         (node,) = box.nodes
         rule, known = node.plan.rule, self.known(node)
@@ -228,7 +229,7 @@ class Story:
             notes.append(f"Its numbers are unknown: {self.numbers.missing}.")
         return lines, notes, [*self.names(node, known).values()]
 
-    def pulled(self, box: Box, way: str) -> tuple[list, list, list]:
+    def pulled(self, box: Box) -> tuple[list, list, list]:
         """Describe how an operation gives its operands their gradients."""
         (node,) = box.nodes
         rule, names, slots = node.plan.rule, operand_names(node), node.plan.slots

@@ -453,10 +453,10 @@ def given(xp, g, like):
 def qr_vjp(xp, g, a, y):
     """Return (G_Q + Q·S)·R⁻ᴴ, where S is Hermitian with the lower triangle of R·G_Rᴴ − G_Qᴴ·Q."""
     q, r = y
-    gq, gr = given(xp, g[0], q), given(xp, g[1], r)
     k = min(a.shape[-2:])
-    refuse("linalg.qr", q.shape[-1] > k, "the vectors that complete a basis, which are not "
+    refuse("linalg.qr", q.shape[-1] > k, 'a result of mode="complete", whose last vectors are not '
            'determined. Use mode="reduced"')  # fmt: skip
+    gq, gr = given(xp, g[0], q), given(xp, g[1], r)
     gq = gq + a[..., k:] @ adjoint(xp, gr[..., k:])
     rest = q @ gr[..., k:]
     gr, r = gr[..., :k], r[..., :k]

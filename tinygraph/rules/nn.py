@@ -192,6 +192,8 @@ def check_cross_entropy(operands, params):
         raise ArgumentError(f'{name}: reduction={reduction!r} is none of "mean", "sum", "none".')
     if logits.ndim == 0:
         raise ShapeError(f"{name}: logits need an axis of classes, these have shape ().")
+    if axis is None:
+        raise ArgumentError(f"{name}: axis=None. Say along which axis of {logits.shape} they lie.")
     if not -logits.ndim <= axis < logits.ndim:
         raise BoundsError(f"{name}: axis {axis} is out of range for logits {logits.shape}.")
     if logits.dtype.kind not in "fc":

@@ -64,13 +64,17 @@ def count(shape, axis):
     return prod(shape[i] for i in reduced_axes(axis, len(shape)))
 
 
+def counted(xp, ones, axis):
+    """Return how many ones there are along axes; float16 would count to 2,048 only."""
+    wide = xp.float32 if xp.finfo(ones.dtype).bits == 16 else None
+    return xp.sum(ones, axis=axis, keepdims=True, dtype=wide)
+
+
 def extremum(xp, g, a, y, axis, keepdims):
     """Share g evenly among the entries that attain the extremum."""
     hit = a == restore(xp, y, a.shape, axis, keepdims)
     share = xp.astype(hit, g.dtype)
-    wide = xp.float32 if xp.finfo(g.dtype).bits == 16 else None  # float16 counts to 2,048
-    ties = xp.sum(share, axis=axis, keepdims=True, dtype=wide)
-    return share * (restore(xp, g, a.shape, axis, keepdims) / ties)
+    return share * (restore(xp, g, a.shape, axis, keepdims) / counted(xp, share, axis))
 
 
 def divided(a, n):

@@ -65,7 +65,9 @@ def check_grads(
         says why, where a simple relation explains it, and lists argument, index, both values,
         their ratio and difference, and the numerical error.
     ArgumentError
-        If there is nothing to differentiate by, or a mode is unknown.
+        If there is nothing to differentiate by, or a mode or the order makes no sense.
+    DTypeError
+        If `f` returns complex numbers, or none of a real floating dtype.
 
     Examples
     --------
@@ -74,9 +76,11 @@ def check_grads(
     >>> tg.testing.check_grads(lambda x, y: tg.tanh(x) * y, (np.ones((2, 1)), np.ones(3)))
     """
     __tracebackhide__ = True  # the traceback of pytest ends at the call
-    modes = set(modes)
-    if unknown := modes - set(MODES):
-        raise ArgumentError(f"check_grads: modes {sorted(unknown)} are unknown; {MODES} are known.")
+    modes = {modes} if isinstance(modes, str) else set(modes)
+    if not modes or not modes <= set(MODES):
+        raise ArgumentError(f"check_grads: modes {sorted(modes)}: give one or both of {MODES}.")
+    if order < 1:
+        raise ArgumentError(f"check_grads: order {order}: the first derivative is order 1.")
     if not isinstance(args, tuple):
         raise DTypeError(f"check_grads: args is a {type(args).__name__}; give a tuple: args=(x,).")
     leaves, places, join = differentiable(args)
@@ -236,6 +240,11 @@ def weighted(f: Callable) -> Callable:
                 if key not in known:
                     known[key] = tensor(weights(part.shape, i), dtype=part.dtype)
                 sums.append((part * known[key]).sum())
+            elif part.dtype.kind == "c":
+                raise DTypeError(
+                    f"check_grads: the function returned {part.dtype}, and only a real number has "
+                    "a gradient. Return tg.real and tg.imag of it, both."
+                )
         if not sums:
             raise DTypeError("check_grads: the function returned nothing of a real floating dtype.")
         return sum(sums[1:], start=sums[0])

@@ -283,6 +283,11 @@ class Layer:
     """A layer in the book's style: it can be run again with something changed."""
 
     def __init__(self, layer: Any, x: numpy.ndarray, args: tuple):
+        if not hasattr(layer, "__dict__"):
+            raise ArgumentError(
+                f"check_layer: {type(layer).__name__} has __slots__, and its parameters and their "
+                "gradients are looked for in __dict__. Check it without __slots__."
+            )
         self.object, self.x, self.args = layer, x, args
         self.chance = Chance(layer)
         before = dict(vars(layer))

@@ -27,6 +27,7 @@ from ..replay import replay
 from ..rules import RULES, Domain, Parameter, Rule, Shapes
 from ..tensor import Tensor
 from ..transforms import grad, jvp, value_and_grad
+from .comparison import EXACT, SAFETY
 from .numerical import derivative, derivatives
 from .strategies import DTYPES, REACH, intervals, parameter
 
@@ -249,10 +250,8 @@ def literal(x: Any) -> str:
 
 ROUGH = 2.0**-24  # the noise from which the effect of rounding is estimated
 SAMPLES = 3  # of that noise
-SAFETY = 10  # how many times an estimated error a difference may be
 BLUR = 1e-4  # of the largest entry: a numerical derivative less certain judges nothing
 TOLERANCE = 1e-9  # beside it, of the largest entry
-EXACT = float(numpy.finfo(float).eps)
 
 
 def check_program(program: Program) -> bool:
