@@ -131,8 +131,7 @@ def train(seed: int, train_set: Set, test_set: Set) -> tuple[TwoLayerNet, list[d
     steps = len(x_train) // BATCH
     print(
         f"   {EPOCHS} epochs of {steps} steps, batches of {BATCH}, "
-        f"learning rate {LEARNING_RATE}, float32.\n\n"
-        f"{HEAD}"
+        f"learning rate {LEARNING_RATE}, float32.\n\n{HEAD}"
     )
     history = []
     numbers, say = progress(range(1, EPOCHS * steps + 1))

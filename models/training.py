@@ -137,10 +137,10 @@ class Training(NamedTuple):
                 parts[kind][key] = array
             more = {name: told.pop(name) for name in cls._fields if name not in ARRAYS}
             settings = Settings(**told)
-            counted = {"step": int(more["step"]), "history": tuple(more["history"])}
+            more |= {"step": int(more["step"]), "history": tuple(more["history"])}
         except (KeyError, ValueError, TypeError) as error:
             raise FileError(f"train: {str(path)!r} is no checkpoint of a training.") from error
-        return cls(**parts, **more | counted), settings
+        return cls(**parts, **more), settings
 
 
 def train(out: Path, folder: Path | None = None, resume: bool = False, **given: Any) -> None:
@@ -214,8 +214,7 @@ def train(out: Path, folder: Path | None = None, resume: bool = False, **given: 
     print(
         f"   {settings.model} on {settings.engine}, float32: {settings.epochs} epochs of {steps} "
         f"steps with {settings.batch_size} images,\n"
-        f"   {settings.optimizer} with learning rate {rate}.\n\n"
-        f"{HEAD}"
+        f"   {settings.optimizer} with learning rate {rate}.\n\n{HEAD}"
     )
     try:
         numbers, say = progress(range(now.step, settings.epochs * steps))

@@ -211,9 +211,8 @@ def window_text(window: tuple) -> str:
     """Write the size of a window, and what else is not as in the plainest one."""
     sizes, strides, dilations, before, after = zip(*window, strict=True)
     text = f"window {' × '.join(map(str, sizes))}"
-    for word, found, plain in (
-        ("stride", strides, 1), ("dilation", dilations, 1), ("padding", before + after, 0),
-    ):  # fmt: skip
+    others = ("stride", strides, 1), ("dilation", dilations, 1), ("padding", before + after, 0)
+    for word, found, plain in others:
         if set(found) != {plain}:
             text += f", {word} {found[0] if len(set(found)) == 1 else found}"
     return text

@@ -96,9 +96,7 @@ def entries(array: Any, most: int, digits: int = 4) -> list[list[str]]:
 
 def real_of(array: Any) -> tuple[str, Any]:
     """Return an array as floats, of complex numbers their absolute values, and a word for these."""
-    if array.dtype.kind == "c":
-        return " of |z|", numpy.abs(array)
-    return "", array.astype(float)
+    return (" of |z|", numpy.abs(array)) if array.dtype.kind == "c" else ("", array.astype(float))
 
 
 def about(array: Any) -> list[str]:
