@@ -88,13 +88,27 @@ SQUEEZE = "NumPy's squeeze takes None too, unlike the standard's"
 SAME_NUMBERS = "integers of two dtypes are compared by their values"
 INFERRED = "NumPy infers a length from any negative number, unlike the standard's namespaces"
 NUMERATOR = "what it divides is 0"
-SYMMETRIC = "the larger of two is so in either order"
+ODD = "an odd function has the sign of its argument"
+NO_FLOAT = "no float but 0 is a zero of these functions"
 EXACT = "a division by a power of two is exact"
 EQUIVALENT: dict[tuple[str, str], str] = {
     ("divided", "return a / n if (n <= 2 ** 15) else a / 2**9 / (n / 2**9)"): EXACT,
     ("finite", "return xp.where(y == -inf, 1.0, y)"): NOTHING,
     ("nonzero", "return xp.where(y == 0, 2.0, y)"): NUMERATOR,
-    ("clip", "lambda xp, a, low, high, /: xp.clip(low, a, high),"): SYMMETRIC,
+    (
+        "special.xlogy",
+        "lambda xp, g, a, b: g * (a / xp.where((a == 0) & (b <= 0), 2.0, b)),",
+    ): NUMERATOR,
+    (
+        "special.xlog1py",
+        "lambda xp, g, a, b: g * (a / (1 + xp.where((a == 0) & (b <= -1), 1.0, b))),",
+    ): NUMERATOR,
+    (
+        "special.i1e",
+        'function("i1e", lambda xp, g, a, y: g * (special(xp).i0e(a) - xp.sign(y) * y - '
+        "halved(xp, a, y)),",
+    ): ODD,
+    ("halved", "return xp.where(y == 0, 0.5, y / nonzero(xp, a))"): NO_FLOAT,
     ("maximum", "vjp=(lambda xp, g, a, b: share(xp, g, (a >= b), a == b),"): TIE,
     ("maximum", "lambda xp, g, a, b: share(xp, g, (b >= a), a == b)),"): TIE,
     ("minimum", "vjp=(lambda xp, g, a, b: share(xp, g, (a <= b), a == b),"): TIE,

@@ -620,6 +620,13 @@ def test_rules_that_state_a_convention_have_a_row():
     assert stated - rows <= {"pow"}  # its rows write it as x**0
 
 
+def test_clip_returns_the_zero_that_numpy_returns():
+    zeros = np.array([0.0, -0.0])
+    for a, low in ((zeros, 0.0), (zeros, -0.0), (0.0, zeros), (-0.0, zeros)):
+        found, expected = tg.clip(a, low, 1.0).numpy(), np.clip(a, low, 1.0)
+        assert found.tobytes() == expected.tobytes()
+
+
 def test_entries_that_tie_keep_their_order_however_many_there_are():
     a = np.copysign(np.arange(1000) % 3, np.cos(np.arange(1000)))
     order = np.argsort(a, kind="stable")
