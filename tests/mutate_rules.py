@@ -124,14 +124,21 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "return total if keepdims else xp.squeeze(total, axis=axis)",
     ): SQUEEZE,
     ("logsumexp_vjp", "total = xp.where(total == -inf, 1.0, total)"): NOTHING,
-    (
-        "rows",
-        "xp.arange(like.shape[axis]), (-1,) + (1,) * (like.ndim - 1 - axis)",
-    ): SAME_NUMBERS,
-    (
-        "rows",
-        "xp.arange(like.shape[axis], dtype=targets.dtype), ((-2),) + (1,) * (like.ndim - 1 - axis)",
-    ): INFERRED,
+    ("rows", "classes = xp.arange(like.shape[axis])"): SAME_NUMBERS,
+    ("rows", "classes = xp.reshape(classes, ((-2),) + (1,) * (like.ndim - 1 - axis))"): INFERRED,
+    **{
+        ("rows", f"if {always}:"): QUICK
+        for always in (
+            "True",
+            "(axis <= like.ndim - 1)",
+            "axis < (like.ndim + 1)",
+            "axis < like.ndim",
+            "axis < like.ndim - 0",
+        )
+    },
+    ("windows", "if False:"): "NumPy has strides; on Tensors indices give what the rule gives",
+    ("overlap_add", "if False:"): "on Tensors the slices give what the rule gives",
+    ("normal_cdf", "dtype = xp.result_type(a, xp.float16)"): "float16 widens no floating dtype",
     (
         "cross_entropy",
         "losses = -xp.sum(targets * xp.where(targets == 0, 1.0, r), axis=axis)",

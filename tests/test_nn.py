@@ -12,6 +12,7 @@ import pytest
 import tinygraph as tg
 from tinygraph import nn
 from tinygraph.replay import replay
+from tinygraph.rules.nn import gathered, positions, windows
 from tinygraph.testing import check_grads
 
 INF = math.inf
@@ -187,6 +188,10 @@ CASES = {
         lambda x, w: nn.conv2d(x, w, padding="same", dilation=(1, 2)),
         lambda x, w: convolved(np.pad(x, [(0, 0)] * 2 + [(0, 1), (2, 2)]), w, dilation=(1, 2)),
         numbers(1, 2, 3, 4), numbers(2, 2, 2, 3)),
+    "conv2d, same, of an even kernel": (
+        lambda x, w: nn.conv2d(x, w, padding="same"),
+        lambda x, w: convolved(np.pad(x, [(0, 0)] * 2 + [(0, 1)] * 2), w),
+        numbers(1, 1, 3, 3), numbers(1, 1, 2, 2)),
     "conv_transpose2d": (
         nn.conv_transpose2d, spread, numbers(2, 2, 3, 2), numbers(2, 3, 2, 3), numbers(3)),
     "conv_transpose2d, all of it": (
@@ -519,6 +524,23 @@ def test_dropout_keeps_the_mean_and_its_share():
     np.testing.assert_array_equal(nn.dropout(x, 1.0, generator=0).numpy(), 0)
     np.testing.assert_array_equal(nn.dropout(x, 0.0).numpy(), x)
     np.testing.assert_array_equal(nn.dropout(x, training=False).numpy(), x)
+
+
+@pytest.mark.parametrize(
+    "window", [((3, 1, 1, 0, 0),), ((2, 3, 2, 0, 0), (3, 2, 1, 0, 0)), ((1, 1, 1, 0, 0),) * 3]
+)
+def test_windows_by_indices_are_those_by_strides(window):
+    a = np.arange(2 * 7 * 8.0).reshape(2, 7, 8)
+    counts = positions(a.shape[-len(window) :], window)
+    np.testing.assert_array_equal(gathered(np, a, window, counts), windows(np, a, window))
+
+
+def test_a_window_that_is_too_long_shows_nothing():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = nn.windows(x, ((3, 1, 1, 0, 0),))
+    assert y.shape == (3, 0)
+    y.sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]
 
 
 def test_a_generator_draws_anew_and_a_number_gives_the_same():
