@@ -495,6 +495,8 @@ CONVENTIONS = {
     "abs'(inf) = 1": (tg.abs, [[-INF, INF]], [[-1, 1]]),
     "abs of a complex 0 gives 0": (tg.abs, [[0j, 2j]], [[0, 1j]]),
     "sign of a complex 0 gives 0": (tg.sign, [[0j, 2j]], [[0, 0.5]]),
+    "asin'(±1) = inf": (tg.asin, [[-1.0, 1.0]], [[INF, INF]]),
+    "acos'(±1) = −inf": (tg.acos, [[-1.0, 1.0]], [[-INF, -INF]]),
     "sqrt'(0) = inf": (tg.sqrt, [[0.0, 4.0]], [[INF, 0.25]]),
     "maximum: a tie gives half": (
         tg.maximum, [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]], [[0, 0.5, 1], [1, 0.5, 0]],
@@ -760,6 +762,7 @@ def test_more_ties_than_float16_can_count():
 
 def test_the_derivatives_of_sinc_near_0_do_not_cancel():
     slope, curvature = tg.grad(tg.sinc), tg.grad(tg.grad(tg.sinc))
+    assert abs(curvature(1e200)) < 1e-190
     for x in (0.0, 1e-12, 1e-9, 1e-4, -0.01, 0.0999, 0.1001):
         h = math.pi * x
         np.testing.assert_allclose(  # the series of sinc', whose next term is below 1e-15

@@ -1,5 +1,6 @@
 """SciPy's special functions; that each is right, tests/test_rules.py asserts from the table."""
 
+import math
 import subprocess
 import sys
 
@@ -91,12 +92,32 @@ def test_at_the_ends():
     for x in (1e4, 1e8, 1e12):
         assert np.isclose(tg.grad(tg.special.log_ndtr)(-x), x, rtol=1e-7)
     assert tg.grad(tg.special.log_ndtr)(50.0) == 0.0
+    assert tg.grad(tg.grad(tg.special.log_ndtr))(90.0) == 0.0
+    np.testing.assert_allclose(
+        tg.grad(tg.grad(tg.special.log_ndtr))(30.0), -30 * math.exp(-450) / math.sqrt(2 * math.pi)
+    )
     assert tg.grad(tg.special.xlogy, argnums=(0, 1))(0.0, 0.0) == (0.0, 0.0)
     mixed = tg.grad(tg.grad(tg.special.xlogy), argnums=1)
     assert mixed(0.0, 2.0) == 0.5  # smooth there
     for a, curvature in ((1.0, 0.0), (2.0, 2.0)):
         assert tg.grad(tg.grad(lambda x, a=a: tg.special.betainc(a, 1.0, x)))(1.0) == curvature
     assert tg.grad(tg.special.i0)(0.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "bend"),
+    [
+        ("j1", lambda x: -3 / 8 * x),
+        ("i1", lambda x: 3 / 8 * x),
+        ("i1e", lambda x: -1 + 15 / 8 * x - 7 / 4 * x * x),
+    ],
+)
+def test_second_derivatives_of_bessel_functions_near_0(name, bend):
+    curvature = tg.grad(tg.grad(getattr(tg.special, name)))
+    for x in (1e-300, 1e-12, 1e-5, 0.0099, 0.0101):
+        np.testing.assert_allclose(curvature(x), bend(x), rtol=2e-4)
+    if name != "i1":  # which is infinite there
+        assert abs(curvature(1e200)) < 1
 
 
 def test_a_density_of_scipy_written_out():

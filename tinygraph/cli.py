@@ -168,50 +168,16 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     train.set_defaults(run=run_train)
 
-    check = commands.add_parser(
-        "check",
-        help="check the gradients of one function or layer",
-        description=CHECK,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    check.add_argument("target", metavar="module.py:name", help="what to check")
-    check.add_argument(
-        "--shape",
-        type=shape,
-        action="append",
-        default=[],
-        metavar="x=3,4",
-        help="draw the argument x with this shape; x= for a single number",
-    )
-    check.add_argument(
-        "--seed", type=seed, default=0, metavar="N", help="of what is drawn (default: 0)"
-    )
+    check = of_one_thing(commands, "check", "the gradients of one function or layer", CHECK)
     check.set_defaults(run=run_check)
 
-    draw = commands.add_parser(
-        "draw",
-        help="draw the computation graph of one function or model",
-        description=DRAW,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    draw.add_argument("target", metavar="module.py:name", help="what to draw")
-    draw.add_argument(
-        "--shape",
-        type=shape,
-        action="append",
-        default=[],
-        metavar="x=100,784",
-        help="make up the argument x with this shape; x= for a single number",
-    )
+    draw = of_one_thing(commands, "draw", "the computation graph of one function or model", DRAW)
     draw.add_argument(
         "--variable",
         action="append",
         default=[],
         metavar="x",
         help="let the argument x require a gradient",
-    )
-    draw.add_argument(
-        "--seed", type=seed, default=0, metavar="N", help="of what is made up (default: 0)"
     )
     draw.add_argument(
         "--out",
@@ -226,6 +192,31 @@ def parser() -> argparse.ArgumentParser:
     draw.add_argument("--check", action="store_true", help="say what is wrong with the numbers")
     draw.set_defaults(run=run_draw)
     return whole
+
+
+def of_one_thing(
+    commands: argparse._SubParsersAction, name: str, what: str, description: str
+) -> argparse.ArgumentParser:
+    """Add a command that takes a function, whose arguments it can make up."""
+    one = commands.add_parser(
+        name,
+        help=f"{name} {what}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    one.add_argument("target", metavar="module.py:name", help=f"what to {name}")
+    one.add_argument(
+        "--shape",
+        type=shape,
+        action="append",
+        default=[],
+        metavar="x=3,4",
+        help="make up the argument x with this shape; x= for a single number",
+    )
+    one.add_argument(
+        "--seed", type=seed, default=0, metavar="N", help="of what is made up (default: 0)"
+    )
+    return one
 
 
 def shape(text: str) -> tuple[str, tuple[int, ...]]:

@@ -176,12 +176,12 @@ rule(
     doc="Return the tangent of a.",
 )  # fmt: skip
 rule(
-    "asin", vjp=lambda xp, g, a: g / xp.sqrt(-(a - 1) * (a - -1)),  # keeps the sign of 0j
+    "asin", vjp=lambda xp, g, a: g / xp.sqrt((-a - -1) * (a - -1)),  # keeps the sign of 0j
     kind=ELEMENTWISE, domain=INNER,
     doc="Return the angle whose sine is a.",
 )  # fmt: skip
 rule(
-    "acos", vjp=lambda xp, g, a: -g / xp.sqrt(-(a - 1) * (a - -1)),
+    "acos", vjp=lambda xp, g, a: -g / xp.sqrt((-a - -1) * (a - -1)),
     kind=ELEMENTWISE, domain=INNER,
     doc="Return the angle whose cosine is a.",
 )  # fmt: skip

@@ -8,7 +8,6 @@ from math import inf, pi, sqrt
 from typing import Any
 
 from ..errors import DTypeError, MissingDependencyError
-from .elementwise import nonzero
 from .nn import ROOT_TWO_PI
 from .table import POSITIVE, REAL, Domain, Kind, rule
 
@@ -31,9 +30,20 @@ def special(xp):
     return functions
 
 
-def halved(xp, a, y):
-    """Return y / a, whose limit at 0 is 1/2 for the Bessel functions of order 1."""
-    return xp.where(a == 0, 0.5, y / nonzero(xp, a))
+def halved(xp, a, y, sign, scale=1.0):
+    """Return y / a of J₁ (sign −1) or scaled I₁ (sign 1); near 0 by the series 1/2 ± a²/16 + …."""
+    near = xp.abs(a) < 0.01
+    square = xp.where(near, a, 0.0) ** 2
+    series = scale * (0.5 + square * (sign / 16 + square / 384))
+    return xp.where(near, series, y / xp.where(near, 1.0, a))
+
+
+def log_ndtr_slope(xp, a, y):
+    """Return φ(a) / Φ(a); for negative a by erfcx, since a² / 2 and y would cancel."""
+    below, root = a < 0, sqrt(2)
+    rising = 2 / ROOT_TWO_PI / special(xp).erfcx(xp.where(below, -a / root, 0.0))
+    falling = xp.exp(-a * a / 2 - xp.where(below, 0.0, y)) / ROOT_TWO_PI
+    return xp.where(below, rising, falling)
 
 
 def neighbours(xp, name, a, b, sign):
@@ -81,7 +91,7 @@ function("erfcinv", lambda xp, g, y: g * (-xp.exp(y * y) / TWO_BY_ROOT_PI),
          domain=Domain(0.01, 1.99))  # fmt: skip
 function("ndtr", lambda xp, g, a: g * (xp.exp(-a * a / 2) / ROOT_TWO_PI))
 function("ndtri", lambda xp, g, y: g * (xp.exp(y * y / 2) * ROOT_TWO_PI), domain=Domain(0.01, 0.99))
-function("log_ndtr", lambda xp, g, a: g * (2 / ROOT_TWO_PI / special(xp).erfcx(-a / sqrt(2))))
+function("log_ndtr", lambda xp, g, a, y: g * log_ndtr_slope(xp, a, y))
 function("expit", lambda g, y: g * (y * (1 - y)))
 function("logit", lambda g, a: g / (a * (1 - a)), domain=UNIT)
 function("log_expit", lambda xp, g, a: g * special(xp).expit(-a))
@@ -119,14 +129,17 @@ function("beta",
          lambda xp, g, a, b, y: g * (y * (special(xp).digamma(b) - special(xp).digamma(a + b))),
          domain=AWAY)  # fmt: skip
 function("j0", lambda xp, g, a: -g * special(xp).j1(a))
-function("j1", lambda xp, g, a, y: g * (special(xp).j0(a) - halved(xp, a, y)), domain=AWAY)
+function("j1", lambda xp, g, a, y: g * (special(xp).j0(a) - halved(xp, a, y, -1)), domain=AWAY)
 function("y0", lambda xp, g, a: -g * special(xp).y1(a), domain=AWAY)
 function("y1", lambda xp, g, a, y: g * (special(xp).y0(a) - y / a), domain=AWAY)
 function("i0", lambda xp, g, a: g * special(xp).i1(a))
-function("i1", lambda xp, g, a, y: g * (special(xp).i0(a) - halved(xp, a, y)), domain=AWAY)
+function("i1", lambda xp, g, a, y: g * (special(xp).i0(a) - halved(xp, a, y, 1)), domain=AWAY)
 function("i0e", lambda xp, g, a, y: g * (special(xp).i1e(a) - xp.sign(a) * y),
          domain=REAL.without(0), convention="i0e at 0 gives 0")  # fmt: skip
-function("i1e", lambda xp, g, a, y: g * (special(xp).i0e(a) - xp.sign(a) * y - halved(xp, a, y)),
+function("i1e",
+         lambda xp, g, a, y: g * (
+             special(xp).i0e(a) - xp.sign(a) * y - halved(xp, a, y, 1, xp.exp(-xp.abs(a)))
+         ),
          domain=REAL.without(0))  # fmt: skip
 function("k0", lambda xp, g, a: -g * special(xp).k1(a), domain=AWAY)
 function("k1", lambda xp, g, a, y: g * (-special(xp).k0(a) - y / a), domain=AWAY)
