@@ -88,11 +88,28 @@ SQUEEZE = "NumPy's squeeze takes None too, unlike the standard's"
 SAME_NUMBERS = "integers of two dtypes are compared by their values"
 INFERRED = "NumPy infers a length from any negative number, unlike the standard's namespaces"
 NUMERATOR = "what it divides is 0"
+UNCHOSEN = "it stands where the other branch is chosen"
 ODD = "an odd function has the sign of its argument"
 EXACT = "a division by a power of two is exact"
 EQUIVALENT: dict[tuple[str, str], str] = {
     ("divided", "return a / n if (n <= 2 ** 15) else a / 2**9 / (n / 2**9)"): EXACT,
     ("finite", "return xp.where(y == -inf, 1.0, y)"): NOTHING,
+    ("sinc_slope", "square = (pi * xp.where(near, a, 1.0)) ** 2"): UNCHOSEN,
+    (
+        "sinc_slope",
+        "return xp.where(near, -pi * pi / 3 * a * series, "
+        "(xp.cos(pi * a) - y) / xp.where(near, 2.0, a))",
+    ): UNCHOSEN,
+    ("halved", "square = xp.where(near, a, 1.0) ** 2"): UNCHOSEN,
+    ("halved", "return xp.where(near, series, y / xp.where(near, 2.0, a))"): UNCHOSEN,
+    (
+        "log_ndtr_slope",
+        "rising = 2 / ROOT_TWO_PI / special(xp).erfcx(xp.where(below, -a / root, 1.0))",
+    ): UNCHOSEN,
+    (
+        "log_ndtr_slope",
+        "falling = xp.exp(-a * a / 2 - xp.where(below, 1.0, y)) / ROOT_TWO_PI",
+    ): UNCHOSEN,
     ("nonzero", "return xp.where(y == 0, 2.0, y)"): NUMERATOR,
     (
         "special.xlogy",
