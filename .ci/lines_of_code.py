@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ("tinygraph", "models", "viz")
 PARTS = ("tinygraph/rules/", "tinygraph/testing/", "tinygraph/", "models/", "viz/")
-LIMIT, CORE_LIMIT = 13_300, 800  # docs/design.md says why
+LIMIT, CORE_LIMIT = 13_400, 800  # docs/design.md says why
 CORE = ("tinygraph/tape.py", "tinygraph/tensor.py")
 SILENT = {
     tokenize.COMMENT, tokenize.DEDENT, tokenize.ENCODING, tokenize.ENDMARKER, tokenize.INDENT,

@@ -491,6 +491,41 @@ def test_donated_arrays_are_used_again_and_others_are_not():
     kept = tg.tensor(V)
     tg.compile(lambda p: p * 2, donate_argnums=0)(kept)
     np.testing.assert_array_equal(kept.numpy(), V)
+    two = tg.compile(lambda p, q: (tg.exp(p), -q), donate_argnums=(0, 1))
+    two(V.copy(), W.copy())
+    same(two(V.copy(), fixed), (np.exp(V), -V))
+
+
+def test_a_donated_array_that_is_read_by_closure_too_is_left_alone():
+    p = V.copy()
+    compiled = tg.compile(lambda q: (tg.exp(q), tg.negative(p)), donate_argnums=0)
+    compiled(V.copy())
+    same(compiled(p), (np.exp(V), -V))
+
+
+def test_no_answer_is_made_of_a_donated_array_that_was_overwritten():
+    compiled = tg.compile(lambda w: tg.sqrt(w - 1.0), donate_argnums=0)
+    compiled(np.array([2.0, 5.0]))
+    with np.errstate(invalid="raise"), pytest.raises(FloatingPointError):
+        compiled(np.array([0.5, 4.0]))
+
+
+def test_values_that_are_equal_and_not_the_same_are_traced_anew():
+    product = tg.compile(lambda x, p: x * p[0], static_argnums=1)
+    x = np.array([1, 2])
+    assert [product(x, (n,)).dtype.kind for n in (2, 2.0)] == ["i", "f"]
+    quotient = tg.compile(lambda x, z: x / z, static_argnums=1)
+    with np.errstate(divide="ignore"):
+        assert [quotient(np.ones(1), z).item() for z in (0.0, -0.0)] == [np.inf, -np.inf]
+
+
+def test_a_closure_that_requires_a_gradient_later_is_recorded():
+    weights = tg.tensor(V)
+    compiled = tg.compile(lambda q: (q * weights).sum())
+    compiled(V)
+    weights.requires_grad = True
+    compiled(V).backward()
+    np.testing.assert_array_equal(weights.grad.numpy(), V)
 
 
 def test_threads_do_not_meet():

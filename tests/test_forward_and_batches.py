@@ -479,3 +479,52 @@ def test_ravel_pytree():
     with pytest.raises(tg.ShapeError, match=r"\(8,\).*\(3,\)"):
         unravel(np.ones(3))
     assert tg.ravel_pytree({})[0].shape == (0,)
+
+
+OTHERS = {
+    "prod": tg.prod,
+    "max": lambda a: tg.max(a, axis=0).sum(),
+    "logsumexp": tg.logsumexp,
+    "sort": lambda a: tg.sort(a, axis=0)[0, 1] * a[0, 0],
+    "inv": lambda a: tg.linalg.inv(a).sum(),
+    "det": tg.linalg.det,
+    "svdvals": lambda a: (tg.linalg.svdvals(a) ** 3).sum(),
+    "custom_vjp": lambda a: cube(a).sum(),
+    "a gradient": lambda a: tg.grad(lambda b: cube(b).sum())(a).sum(),
+}
+
+
+@tg.custom_vjp
+def cube(a):
+    return a**3
+
+
+cube.defvjp(lambda a: (a**3, a), lambda a, g: 3 * a * a * g)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_forward_mode_around_a_map_over_a_batch(name):
+    mapped = tg.vmap(OTHERS[name])
+    x = np.random.default_rng(0).normal(size=(3, 2, 2)) + 2 * np.eye(2)
+    v = np.cos(np.arange(12.0)).reshape(x.shape)
+    h = 1e-6
+    expected = (mapped(x + h * v) - mapped(x - h * v)) / (2 * h)
+    value, tangent = tg.jvp(mapped, (x,), (v,))
+    np.testing.assert_array_equal(value, mapped(x))
+    np.testing.assert_allclose(tangent, expected, rtol=1e-6, atol=1e-8)
+    slopes = tg.jacobian(lambda s: mapped(x + s * v))(0.0)
+    np.testing.assert_allclose(slopes, expected, rtol=1e-6, atol=1e-8)
+    again = tg.vmap(lambda x, v: tg.jvp(OTHERS[name], (x,), (v,))[1])
+    np.testing.assert_allclose(again(x, v), expected, rtol=1e-6, atol=1e-8)
+    deeper = tg.vmap(lambda s: tg.jvp(lambda t: mapped(x + t * v), (s,), (1.0,))[1])
+    np.testing.assert_allclose(deeper(np.zeros(2)), [expected] * 2, rtol=1e-6, atol=1e-8)
+
+
+def test_a_function_of_ones_own_that_differentiates_inside_a_map():
+    slope = tg.custom_vjp(lambda a: tg.grad(lambda b: b**3)(a))
+    slope.defvjp(
+        lambda a: (3 * a * a, a), lambda a, g: g * tg.grad(lambda b: tg.grad(lambda c: c**3)(b))(a)
+    )
+    x = np.array([1.0, 2.0])
+    np.testing.assert_allclose(tg.vmap(slope)(x), 3 * x**2)
+    np.testing.assert_allclose(tg.vmap(tg.grad(slope))(x), 6 * x)

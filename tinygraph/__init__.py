@@ -13,6 +13,7 @@ from .errors import AnomalyError as AnomalyError
 from .errors import ArgumentError as ArgumentError
 from .errors import BoundsError as BoundsError
 from .errors import DTypeError as DTypeError
+from .errors import EngineError as EngineError
 from .errors import FileError as FileError
 from .errors import GradientError as GradientError
 from .errors import GraphError as GraphError

@@ -5,13 +5,14 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy
 
 from .engines import Foreign
 from .errors import AnomalyError
-from .modes import Modes, Scope, modes
+from .modes import MODES, Modes, Scope, modes
 from .rules import Rule
 from .rules.indexing import Scattered
 from .rules.table import Parts
@@ -55,18 +56,20 @@ class detect_anomaly(modes):
 
     def __init__(self) -> None:
         super().__init__(anomaly=Watch())
+        self.quiet: list[Any] = []
 
     def _recreate_cm(self) -> "detect_anomaly":
         return detect_anomaly()
 
     def __enter__(self) -> Modes:
-        self.quiet = numpy.errstate(divide="ignore", over="ignore", invalid="ignore")
-        self.quiet.__enter__()
+        silence = numpy.errstate(divide="ignore", over="ignore", invalid="ignore")
+        self.quiet.append(nullcontext() if MODES.get().anomaly else silence)
+        self.quiet[-1].__enter__()
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
-        self.quiet.__exit__(*error)
+        self.quiet.pop().__exit__(*error)
 
 
 class Watch:
@@ -127,8 +130,9 @@ class Watch:
 
 def blame(node: Node, slot: int, gradient: Any, pulled: Any, order: list) -> None:
     """Raise for a step back that gives what is not a finite number."""
-    operand = node.inputs[slot].name or node.plan.rule.operands[slot]
-    told = f"backward of {describe(node)} gives {extent(pulled)}, for {operand!r}."
+    name, rule = node.inputs[slot].name, node.plan.rule
+    operand = repr(name or f"operand {slot + 1}" if rule.variadic else name or rule.operands[slot])
+    told = f"backward of {describe(node)} gives {extent(pulled)}, for {operand}."
     advice = ""
     if oddities(gradient):
         advice = "It passes on what arrives: the gradient that backward was given, or a sum."

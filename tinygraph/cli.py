@@ -37,7 +37,7 @@ Exit status: 0 if there is a picture, 1 if it could not be made, 2 if there is n
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0, 1 after an error, 2 if it was misused."""
+    """Run the command and return its exit status: 0, 1 after an error, 2 misused, 130 stopped."""
     options = parser().parse_args(arguments)
     return options.run(options)
 

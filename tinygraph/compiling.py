@@ -398,6 +398,11 @@ def base_of(array: Any) -> Any:
     return array
 
 
+def wants_gradient(x: Any) -> bool:
+    """Whether what is computed of this now would be recorded."""
+    return isinstance(x, Tensor) and x.requires_grad and MODES.get().recording
+
+
 def layout(x: Symbol) -> tuple:
     """Return what an array has to have in common with another in whose place it can be."""
     return x.shape, x.dtype, getattr(x.value, "strides", None)
@@ -435,7 +440,7 @@ class Program:
         )  # fmt: skip
         for (symbol, x), (other, y) in zip(first.read, second.read, strict=False):
             if x is y and not isinstance(x, FROZEN):
-                self.read.append((x, symbol.shape, symbol.dtype))
+                self.read.append((x, symbol.shape, symbol.dtype, wants_gradient(x)))
                 self.names[symbol.place] = f"v{symbol.place}"
                 inputs = [*inputs, symbol]
             else:
@@ -569,11 +574,15 @@ class Program:
                 return f"b{len(self.buffers) - 1}"
         return name
 
+    def reads(self, owners: set[int]) -> bool:
+        """Whether the memory of one of these is read besides, as what the function closes over."""
+        return any(id(base_of(array_of(x))) in owners for x, *_ in self.read)
+
     def __call__(self, arrays: list) -> list:
         """Run it on arrays, and return arrays and what is none."""
-        for x, shape, dtype in self.read:
+        for x, shape, dtype, wanted in self.read:
             arrays.append(array := array_of(x))
-            if array.shape != shape or array.dtype != dtype:
+            if array.shape != shape or array.dtype != dtype or wants_gradient(x) > wanted:
                 raise Unlike
         run = self.idle.pop() if self.idle else self.make(*map(numpy.empty_like, self.buffers))
         found = iter(run(*arrays))
@@ -620,7 +629,8 @@ def static(x: Any) -> tuple:
             f"compile: {type(x).__name__} is neither an array nor hashable. Convert it, by "
             "numpy.asarray, or close over it."
         ) from None
-    return type(x), x
+    exact = repr(x) if isinstance(x, float | complex | tuple) else ""  # 0.0 == -0.0, (1,) == (1.0,)
+    return type(x), x, exact
 
 
 def places(what: str, argnums: Any) -> frozenset[int]:
@@ -799,7 +809,13 @@ def compile(
                 key.append(described(options, arrays, now.recording))
             if donated:
                 owners = [id(base_of(one)) for one in arrays]
-                donated = [i for i in donated if owners.count(owners[i]) == 1]
+                donated = [
+                    i
+                    for i in donated
+                    if owners.count(owners[i]) == 1
+                    and isinstance(arrays[i], ndarray)
+                    and arrays[i].flags.writeable
+                ]
                 key.append(tuple(donated))
             known = programs.get(known_by := tuple(key))
             if known is None:
@@ -809,10 +825,15 @@ def compile(
         except Unlike:
             return aside(args, options)
         program, join, answers = known
+        if donated and program.reads({owners[i] for i in donated}):
+            return aside(args, options)
         try:
             found = program(arrays)
         except Exception:  # told by the function itself, at the place where it is
-            return aside(args, options)
+            found = aside(args, options)
+            if donated:  # what it was given may have been overwritten
+                raise
+            return found
         return join([answers(x) if type(x) is ndarray else x for x in found])
 
     return call

@@ -124,7 +124,8 @@ def formatted(x: Tensor, form: str) -> str:
 
 def contains(x: Tensor, entry: Any) -> bool:
     """Return whether a number is among the entries."""
-    return bool((x == entry)._values("in").any())
+    found = x == entry
+    return isinstance(found, Tensor) and bool(found._values("in").any())
 
 
 def fitted(x: Tensor, other: Tensor, what: str, whose: str) -> Tensor:

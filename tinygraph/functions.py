@@ -240,6 +240,7 @@ class custom_vjp:
         self.fwd: Any = None
         self.bwd: Any = None
         update_wrapper(self, f)
+        self.__name__ = getattr(f, "__name__", type(f).__name__)
 
     def defvjp(self, fwd: Callable, bwd: Callable) -> None:
         """Set the gradient.

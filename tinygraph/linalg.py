@@ -2,9 +2,11 @@
 
 from functools import cache
 from math import inf, prod
+from operator import index
 from typing import Any
 
 import numpy
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from . import namespace as xp
 from .errors import ArgumentError, LinAlgError, ShapeError
@@ -36,6 +38,7 @@ def matrix_power(x: Any, n: int, /) -> Tensor:
     x = xp.asarray(x)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"linalg.matrix_power: shape {x.shape} is not one of square matrices.")
+    n = index(n)
     if n == 0:
         return xp.broadcast_to(xp.eye(x.shape[-1], dtype=x.dtype), x.shape).copy()
     if n < 0:
@@ -73,7 +76,7 @@ def squares(x: Tensor) -> Tensor:
 
 def of_matrices(x: Tensor, ord: Any, axes: tuple[int, ...]) -> Tensor:
     """Return the norm of the matrices of two axes."""
-    rows, columns = (axis % x.ndim for axis in axes)
+    rows, columns = normalize_axis_tuple(axes, x.ndim, "linalg.norm")
     if ord in (None, "fro", "f"):
         return root(xp.sum(squares(x), axis=(rows, columns)))
     if ord in (2, -2, "nuc"):
@@ -177,7 +180,7 @@ def tensorsolve(a: Any, b: Any, axes: Any = None) -> Tensor:
     """Return the array whose products with a, summed over its axes, are b."""
     a, b = xp.asarray(a), xp.asarray(b)
     if axes is not None:
-        last = [axis % a.ndim for axis in axes]
+        last = normalize_axis_tuple(axes, a.ndim, "linalg.tensorsolve")
         a = xp.permute_dims(a, (*(i for i in range(a.ndim) if i not in last), *last))
     shape = a.shape[b.ndim :]
     if prod(shape) != b.size:

@@ -38,6 +38,11 @@ def ravel(self: Tensor, order: str = "C") -> Tensor:
     return reshape(self, -1, order=order)
 
 
+def flatten(self: Tensor, order: str = "C") -> Tensor:
+    """Return the entries along one axis, in memory of their own."""
+    return ravel(self, order).copy()
+
+
 def squeeze(self: Tensor, axis: Any = None) -> Tensor:
     """Return the array without axes of length 1: those given, or all."""
     if axis is None:
@@ -173,12 +178,12 @@ def sort(self: Tensor, axis: int = -1, **options: Any) -> None:
 
 
 for _method in (
-    _repr_mimebundle_, astype, copy, ravel, reshape, sort, squeeze, swapaxes, to_device, transpose
+    _repr_mimebundle_, astype, copy, flatten, ravel, reshape, sort, squeeze, swapaxes, to_device,
+    transpose,
 ):  # fmt: skip
     setattr(Tensor, _method.__name__, _method)
 for _name in ("imag", "real"):
     setattr(Tensor, _name, property(getattr(namespace, _name)))
-Tensor.flatten = ravel  # type: ignore[attr-defined]
 Tensor.__copy__ = copy  # type: ignore[attr-defined]
 Tensor.__getitem__ = getitem
 Tensor.__array_namespace__ = array_namespace  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 """What holds while operations run: whether they are recorded, in which scope, for whom."""
 
 from collections.abc import Callable
-from contextlib import ContextDecorator, suppress
+from contextlib import ContextDecorator, nullcontext, suppress
 from contextvars import ContextVar
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any
@@ -71,6 +71,13 @@ MODES: ContextVar[Modes] = ContextVar("tinygraph", default=Modes(None, {  # noqa
     "recording": True, "everything": False, "transforming": False, "scope": None, "levels": (),
     "batches": (), "seed": seed, "again": False, "anomaly": None, "trace": None,
 }))  # fmt: skip
+
+
+def outside(level: int) -> Any:
+    """Make a block that is outside of the map over a batch of a level, and of those within it."""
+    batches = MODES.get().batches
+    left = tuple(one for one in batches if one.level < level)
+    return modes(batches=left) if len(left) < len(batches) else nullcontext()
 
 
 class modes(ContextDecorator):

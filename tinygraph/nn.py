@@ -9,6 +9,7 @@ from operator import index
 from typing import Any
 
 import numpy
+from numpy.lib.array_utils import normalize_axis_index
 
 from . import namespace as xp
 from .errors import ArgumentError, BoundsError, DTypeError, ShapeError
@@ -206,7 +207,8 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Tensor
         found = weight[input]
     if padding_idx is None:
         return found
-    fixed = xp.expand_dims(input == padding_idx % weight.shape[0], axis=-1)
+    row = normalize_axis_index(padding_idx, weight.shape[0])
+    fixed = xp.expand_dims(input == row, axis=-1)
     return xp.where(fixed, found.detach(), found)
 
 
@@ -238,7 +240,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, *, generator: Any
         )
     seed = MODES.get().seed(numpy.random.default_rng(generator))
     kept = numpy.random.default_rng(seed).random(input.shape) >= p
-    return xp.where(kept, input / max(1.0 - p, numpy.finfo(float).tiny), 0.0)
+    return xp.where(kept, input / ((1.0 - p) or 1.0), 0.0)
 
 
 def normalized(input: Tensor, mean: Any, variance: Any, eps: float) -> Tensor:
@@ -388,7 +390,7 @@ def scaled_dot_product_attention(
         kept = xp.asarray(attn_mask)
         if kept.dtype != bool:
             scores = scores + kept
-            kept = scores > -inf
+            kept = scores != -inf
     if kept is not None:  # a finite number, so that no row consists of −inf alone
         scores = xp.where(kept, scores, float(numpy.finfo(scores.dtype).min) / 2)
     weights = xp.softmax(scores)

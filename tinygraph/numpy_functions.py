@@ -13,9 +13,10 @@ from string import ascii_letters
 from typing import Any
 
 import numpy
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from . import namespace as xp
-from .errors import ArgumentError, DTypeError
+from .errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from .tensor import Tensor
 from .trees import flatten
 
@@ -301,6 +302,8 @@ def nan_to_num(
     x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Tensor:
     """Put numbers in the place of NaN and infinities."""
+    if not copy:
+        raise ArgumentError("numpy.nan_to_num of a Tensor: copy=False would not change it.")
     x = xp.asarray(x)
     if x.dtype.kind not in "fc":
         return x
@@ -348,7 +351,7 @@ def quantiles(theirs: Callable) -> Callable:
         a: Any, *args: Any, axis: Any = None, keepdims: Any = False, method: Any = None
     ) -> Tensor:
         a, q = xp.asarray(a), [x if type(x) in (int, float) else numpy.array(x) for x in args]
-        over = {i % a.ndim for i in (range(a.ndim) if axis is None else xp.shape_of(axis))}
+        over = {*(range(a.ndim) if axis is None else normalize_axis_tuple(axis, a.ndim))}
         kept = [i for i in range(a.ndim) if i not in over]
         shape = [a.shape[i] for i in kept]
         rows = xp.permute_dims(a, (*sorted(over), *kept)).reshape(-1, numpy.prod(shape, dtype=int))
@@ -408,11 +411,13 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
 
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """Return differences in the middle, and one-sided ones at the ends."""
-    f = xp.asarray(f)
-    axes = range(f.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    f = xp.linalg.floating(f)
+    axes = range(f.ndim) if axis is None else normalize_axis_tuple(axis, f.ndim, "numpy.gradient")
     steps = varargs * len(axes) if len(varargs) == 1 else varargs or (1.0,) * len(axes)
     if len(steps) != len(axes) or edge_order not in (1, 2):
         raise ArgumentError("numpy.gradient: one spacing for each axis, and edge_order 1 or 2.")
+    if any(f.shape[one] <= edge_order for one in axes):
+        raise ShapeError(f"numpy.gradient: shape {f.shape} has too few entries to differ.")
     found = [sloped(f, step, one, edge_order) for one, step in zip(axes, steps, strict=True)]
     return found[0] if len(found) == 1 else tuple(found)
 
@@ -472,7 +477,8 @@ def interp(
     low, high = known[i - 1], known[numpy.minimum(i, known.size - 1)]
     y = before + (after - before) / (high - low) * (x - low)
     first, last = values[0] if left is None else left, values[-1] if right is None else right
-    return xp.where(x < known[0], first, xp.where(x > known[-1], last, y))
+    y = xp.where(x == known[-1], values[-1], xp.where(x > known[-1], last, y))
+    return xp.where(x < known[0], first, y)
 
 
 # ---------------------------------------------------------------- polynomials
@@ -637,8 +643,9 @@ def turned(x: Tensor, before: int, after: int, step: int) -> Tensor:
 def take(a: Any, indices: Any, axis: Any = None, *, mode: str = "raise") -> Tensor:
     """Take entries, or slices, by their places; those beyond the ends as the mode says."""
     a = xp.asarray(a)
-    a, axis = (a.reshape(-1), 0) if axis is None else (a, axis % a.ndim)
+    a, axis = (a.reshape(-1), 0) if axis is None else (a, normalize_axis_index(axis, a.ndim))
     places = numpy.asarray(indices)
+    places = places.astype(int) if places.dtype == bool else places
     if mode != "raise":
         places = numpy.take(numpy.arange(a.shape[axis]), places, mode=mode)  # type: ignore[call-overload]
     return a[(*(slice(None),) * axis, places)]
@@ -690,8 +697,14 @@ def roots(p: Any) -> Tensor:
 def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     """Add up weights by the number that each belongs to."""
     x = numpy.asarray(x)
-    weights = xp.asarray(weights)
+    weights = numpy.ones(x.size, int) if weights is None else xp.asarray(weights)
+    if x.min(initial=0) < 0:
+        raise BoundsError(f"numpy.bincount: {x.min()} is no number to count at; they begin at 0.")
+    if weights.shape != x.shape:
+        raise ShapeError(f"numpy.bincount: x of {x.shape}, and weights of {weights.shape}.")
     count = max(int(x.max(initial=-1)) + 1, minlength)
+    if weights.dtype == int:
+        return xp.asarray(numpy.bincount(x, minlength=minlength))
     return xp.scatter_add(weights.astype("float64"), x, (count,))
 
 
@@ -808,7 +821,7 @@ FUNCTIONS: dict[str, Callable] = {
     "amax": SOME["max"],
     "amin": SOME["min"],
     "angle": lambda z, deg=False: xp.atan2(xp.imag(z), xp.real(z)) * (180 / numpy.pi if deg else 1),
-    "around": lambda a, decimals=0: xp.round(a * 10.0**decimals) / 10.0**decimals,
+    "around": lambda a, decimals=0: numpy.round(a, decimals),
     "cross": lambda a, b, *, axis=-1: xp.linalg.cross(xp.asarray(a), xp.asarray(b), axis=axis),
     "cumprod": running("cumulative_prod"),
     "cumsum": running("cumulative_sum"),

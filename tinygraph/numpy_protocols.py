@@ -42,7 +42,7 @@ def adapted(rule: Rule) -> Callable:
 # What changes no value: how memory is used and in which order, which algorithm sorts.
 IDLE = {"casting", "copy", "device", "kind", "order", "overwrite_input", "subok"}
 USUAL = {"dtype": None, "where": True}  # of a ufunc
-ORDERED = {numpy.ravel, numpy.reshape}  # where the order is one of entries
+TELLING = {numpy.ravel, numpy.reshape, numpy.nan_to_num}  # where one of these does
 
 
 def told(function: Any, args: tuple, options: dict) -> tuple[list, dict]:
@@ -58,7 +58,7 @@ def told(function: Any, args: tuple, options: dict) -> tuple[list, dict]:
             said |= one
         elif what.default is what.empty:
             given.append(one)
-        elif one is not what.default and (name not in IDLE or function in ORDERED):
+        elif one is not what.default and (name not in IDLE or function in TELLING):
             said[name] = one
     if said.pop("out", None) is not None:
         raise DTypeError(f"{name_of(function)} of a Tensor: out= would lose the gradient. Leave it "

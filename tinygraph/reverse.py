@@ -12,7 +12,7 @@ import numpy
 
 from .engines import Foreign, plain
 from .errors import ArgumentError, DTypeError
-from .modes import MODES, Scope, modes
+from .modes import MODES, Scope, modes, outside
 from .rules import RULES
 from .tape import Cell, Leaf, Node, reachable
 from .tensor import Shared, Tensor, Wrapped, array_of, innermost, owned, same, walk_back, wrap
@@ -235,7 +235,8 @@ class Call:
         """Return the gradients that arrive at variables from seeds at results."""
         wrapped = innermost((*results, *variables))
         if wrapped is not None:
-            return wrapped.pull(self, results, seeds, variables)
+            with outside(wrapped.level):
+                return wrapped.pull(self, results, seeds, variables)
         sown: dict[Any, Tensor] = {}
         for result, seed in zip(results, seeds, strict=True):
             node = result._node

@@ -15,7 +15,7 @@ from numpy import generic, ndarray
 from .arrays import NUMPY, ForeignError, number_dtype, numbers
 from .engines import Foreign, one_like
 from .errors import DTypeError, GraphError, ShapeError, explain
-from .modes import MODES, modes
+from .modes import MODES, modes, outside
 from .rules import Rule
 from .rules.table import Parts
 from .tape import Backward, Cell, Leaf, Node, describe, leaves, pull_back, reachable
@@ -300,7 +300,6 @@ def binary(rule: Rule, method: bool = False) -> Any:
 def named(function: Any, rule: Rule) -> Any:
     """Give a generated function the name of its rule."""
     function.__name__ = function.__qualname__ = rule.name
-    function.rule = rule
     return function
 
 
@@ -501,7 +500,8 @@ class Tensor:
         if value is not None:
             value = same(value) if isinstance(value, Tensor) else Tensor(value)
             if value.shape != self.shape or value.dtype != self.dtype:
-                raise ShapeError(
+                error = DTypeError if value.shape == self.shape else ShapeError
+                raise error(
                     f"grad: {self._label()} is {self.shape} {self.dtype}, "
                     f"its gradient cannot be {value.shape} {value.dtype}."
                 )
@@ -720,7 +720,8 @@ def interpret(rule: Rule, operands: tuple, params: dict) -> Tensor:
             f"{rule.name}: an operand was made in a call of jvp or vmap and is used outside of it. "
             "Return it from the function instead of keeping it elsewhere."
         )
-    result = inside.apply(rule, operands, params)
+    with outside(inside.level):
+        result = inside.apply(rule, operands, params)
     shares = type(getattr(result, "_data", None)) is not ndarray or result._data.base is not None
     if rule.view and shares and isinstance(operands[0], Tensor):
         result._source = sources(operands[0])

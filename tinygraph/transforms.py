@@ -455,8 +455,10 @@ def hvp(f: Callable, primals: tuple, tangents: tuple) -> Any:
     >>> tg.hvp(lambda x: (x ** 3).sum(), (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))
     array([ 6., 12.])
     """
-    if not isinstance(primals, tuple | list):
-        primals, tangents = (primals,), (tangents,)
+    if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
+        raise ArgumentError("hvp: primals and tangents are tuples; of one argument, (x,) and (v,).")
+    if len(primals) != len(tangents):
+        raise ArgumentError(f"hvp: {len(primals)} primals, and {len(tangents)} tangents.")
     one = len(primals) == 1
     # The matrix is symmetric, and a walk back over a walk back is quicker than one with tangents.
     _, pullback = vjp(grad(f, 0 if one else tuple(range(len(primals)))), *primals)
@@ -585,6 +587,9 @@ def ravel_pytree(tree: Any) -> tuple[Any, Callable]:
     """
     leaves, join = flatten(tree)
     tensors = [as_tensor(one) for one in leaves]
+    for one in tensors:
+        if one.dtype.kind not in "fc":
+            raise DTypeError(f"ravel_pytree: an array of {one.dtype}; give floating point numbers.")
     given = holds_tensors(tree)
     vector = joined(tensors) if tensors else wrap(numpy.zeros(0))
     size = vector.size
@@ -613,13 +618,16 @@ def record(f: Callable, args: tuple) -> tuple[Any, list[Tensor]]:
     function's parameters, and require no gradient unless they did before.
     """
     try:
-        bound = inspect.signature(f).bind(*args).arguments
+        signature = inspect.signature(f)
+        bound = signature.bind(*args).arguments
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"record: {error}") from error
+    several = inspect.Parameter.VAR_POSITIONAL
+    starred = next((one.name for one in signature.parameters.values() if one.kind is several), "")
     names = [
         name
         for name, value in bound.items()
-        for name in ([name] * len(value) if isinstance(value, tuple) else [name])
+        for name in [name] * (len(value) if name == starred else 1)
     ]
     inputs = []
     for name, value in zip(names, args, strict=True):
