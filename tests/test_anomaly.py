@@ -325,3 +325,26 @@ def test_lines_are_kept_inside_only(x):
 def test_the_error_is_a_runtime_error():
     assert issubclass(tg.AnomalyError, tg.TinygraphError)
     assert issubclass(tg.AnomalyError, RuntimeError)
+
+
+def test_warnings_come_back_whatever_ends_first():
+    def steps():
+        with tg.detect_anomaly():
+            yield
+
+    before = np.geterr()
+    first, second = steps(), steps()
+    next(first), next(second)
+    first.close()
+    second.close()
+    assert np.geterr() == before
+    one = tg.detect_anomaly()
+    with one, one:
+        pass
+    assert np.geterr() == before
+
+
+def test_an_operand_of_many_without_a_name():
+    a, b = (tg.tensor([1.0], requires_grad=True) for _ in range(2))
+    with tg.detect_anomaly(), pytest.raises(tg.AnomalyError, match="for 'operand 2'"):
+        tg.concat([a, b]).backward([1.0, np.inf])

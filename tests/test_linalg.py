@@ -254,6 +254,11 @@ def test_the_gradient_of_expm_is_linear_in_what_comes_from_above(size):
     np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-12)
 
 
+def test_a_power_that_is_no_whole_number_is_refused():
+    with pytest.raises(TypeError):
+        LINALG.matrix_power(np.eye(2), 2.5)
+
+
 def test_no_entries():
     nothing = np.zeros((2, 0))
     for ord_ in (1, 2, np.inf, "fro", "nuc"):

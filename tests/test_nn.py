@@ -825,3 +825,24 @@ def test_numbers_and_gradients_are_those_of_pytorch(torch):
             np.testing.assert_allclose(
                 one.grad.numpy(), two.grad.numpy(), rtol=1e-11, atol=1e-12, err_msg=str(name)
             )
+
+
+X22 = np.array([[1.0, 0.5], [0.25, 2.0]])
+
+
+def test_a_nan_is_not_masked_away():
+    query = np.array([[np.nan, 1.0], [1.0, 2.0]])
+    found = nn.scaled_dot_product_attention(query, X22, X22, attn_mask=np.zeros((2, 2)))
+    assert np.isnan(found.numpy()[0]).all()
+    assert np.isfinite(found.numpy()[1]).all()
+
+
+def test_dropout_of_all_keeps_the_dtype():
+    found = nn.dropout(np.ones(3, "float32"), 1.0, generator=0)
+    assert found.dtype == "float32"
+    assert found.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_row_of_padding_that_is_not_there_is_refused():
+    with pytest.raises(IndexError):
+        nn.embedding([0, 1], X22, padding_idx=10)

@@ -375,11 +375,53 @@ def test_methods_of_ufuncs(call):
         (lambda x: np.linalg.qr(x, "raw"), "'raw' is not"),
         (lambda x: np.ravel(x, "K"), "order 'K'"),
         (lambda x: np.add.at(x, [0], 1.0), r"numpy\.add\.at"),
+        (lambda x: np.nan_to_num(x, copy=False), "copy=False would not change it"),
     ],
 )
 def test_what_is_not_supported_says_so(call, told):
     with pytest.raises((tg.ArgumentError, tg.DTypeError), match=told):
         call(tg.tensor(A, requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.median(x, axis=5),
+        lambda x: np.quantile(x, 0.5, axis=(0, -2)),
+        lambda x: np.take(x, [0], axis=2),
+        lambda x: np.gradient(x[:1], axis=0),
+        lambda x: np.gradient(x, axis=2),
+        lambda x: np.bincount([0, -1], x[0, :2]),
+        lambda x: np.bincount([0, 1], x[0, :1]),
+        lambda x: np.linalg.norm(x, axis=(0, 5)),
+        lambda x: np.linalg.norm(x, 1, axis=(0, -2)),
+        lambda x: np.linalg.tensorsolve(x[:2, :2], x[0, :2], axes=(5,)),
+    ],
+)
+def test_what_numpy_refuses_is_refused(call):
+    for x in (A, tg.tensor(A, requires_grad=True)):
+        with pytest.raises((ValueError, IndexError)):
+            call(x)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.gradient(x([1, 6, 3])),
+        lambda x: np.gradient(x([1, 6, 3]), 2.0),
+        lambda x: np.take(x([10.0, 20.0]), [True, False, True]),
+        lambda x: np.bincount(x([0, 2, 2])),
+        lambda x: np.bincount([0, 2, 2], x([1.0, 2.0, 3.0]), 5),
+        lambda x: np.interp(x([0.0, 1.0, 2.0]), [1.0], [5.0]),
+        lambda x: np.interp(x([1.0, 2.0, 3.0]), [1.0, 2.0, 2.0], [1.0, 2.0, 3.0]),
+        lambda x: np.around(x([1, 25]), -1),
+        lambda x: np.around(x([1.25, -2.5]), 1),
+    ],
+)
+def test_values_and_dtypes_at_the_edges(call):
+    found, expected = call(tg.tensor), call(np.array)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found.numpy(), expected)
 
 
 # ---------------------------------------------------------------- all of NumPy

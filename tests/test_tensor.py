@@ -608,3 +608,19 @@ def test_every_error_is_ours_and_the_fitting_built_in():
     }.items():  # fmt: skip
         assert issubclass(getattr(tg, name), (tg.TinygraphError, built_in))
         assert issubclass(getattr(tg, name), built_in)
+
+
+def test_what_is_no_number_is_not_among_the_entries():
+    x = tg.tensor([1.0, 2.0])
+    assert 1.0 in x
+    assert "a" not in x
+    assert None not in x
+
+
+def test_flatten_is_a_copy():
+    x = tg.tensor([[1.0, 2.0]], requires_grad=True)
+    y = x.flatten()
+    y += 1.0
+    y.sum().backward()
+    assert (values(x), values(y)) == ([[1.0, 2.0]], [2.0, 3.0])
+    assert values(x.grad) == [[1.0, 1.0]]

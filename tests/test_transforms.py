@@ -1,6 +1,7 @@
 """Transforms: structure of arguments and answers, nesting, what is recorded."""
 
 import dataclasses
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -277,3 +278,26 @@ def test_a_gradient_that_the_walk_did_not_make_keeps_its_name():
     (x + 1).backward(seed, create_graph=True)
     assert seed.name is None
     assert x.grad.name is None
+
+
+def test_hvp_takes_as_many_tangents_as_primals():
+    x = np.ones(2)
+    for tangents in ((x, x), x):
+        with pytest.raises(tg.ArgumentError, match="hvp: "):
+            tg.hvp(lambda x: tg.sum(x**3), (x,), tangents)
+
+
+def test_ravel_pytree_refuses_integers():
+    with pytest.raises(tg.DTypeError, match="ravel_pytree: an array of int64"):
+        tg.ravel_pytree({"a": np.arange(3)})
+
+
+def test_a_function_of_ones_own_without_a_name():
+    square = tg.custom_vjp(partial(lambda n, x: x**n, 2))
+    square.defvjp(lambda x: (x**2, x), lambda x, g: 2 * x * g)
+    assert tg.grad(square)(3.0) == 6.0
+
+
+def test_a_tuple_is_recorded_as_one_argument():
+    _, inputs = record(lambda pair, *rest: pair * rest[0], ((1.0, 2.0), 3.0, 4.0))
+    assert [one.name for one in inputs] == ["pair", "rest", "rest"]

@@ -131,8 +131,8 @@ class Watch:
 def blame(node: Node, slot: int, gradient: Any, pulled: Any, order: list) -> None:
     """Raise for a step back that gives what is not a finite number."""
     name, rule = node.inputs[slot].name, node.plan.rule
-    operand = repr(name or f"operand {slot + 1}" if rule.variadic else name or rule.operands[slot])
-    told = f"backward of {describe(node)} gives {extent(pulled)}, for {operand}."
+    operand = name or (f"operand {slot + 1}" if rule.variadic else rule.operands[slot])
+    told = f"backward of {describe(node)} gives {extent(pulled)}, for {operand!r}."
     advice = ""
     if oddities(gradient):
         advice = "It passes on what arrives: the gradient that backward was given, or a sum."

@@ -475,7 +475,8 @@ def interp(
     i = numpy.searchsorted(known.numpy(), x.numpy(), side="right").clip(1, max(known.size - 1, 1))
     before, after = values[i - 1], values[numpy.minimum(i, values.size - 1)]
     low, high = known[i - 1], known[numpy.minimum(i, known.size - 1)]
-    y = before + (after - before) / (high - low) * (x - low)
+    width = xp.where(high == low, 1.0, high - low)
+    y = before + (after - before) / width * (x - low)
     first, last = values[0] if left is None else left, values[-1] if right is None else right
     y = xp.where(x == known[-1], values[-1], xp.where(x > known[-1], last, y))
     return xp.where(x < known[0], first, y)
