@@ -301,3 +301,14 @@ def test_a_function_of_ones_own_without_a_name():
 def test_a_tuple_is_recorded_as_one_argument():
     _, inputs = record(lambda pair, *rest: pair * rest[0], ((1.0, 2.0), 3.0, 4.0))
     assert [one.name for one in inputs] == ["pair", "rest", "rest"]
+
+
+def test_axes_and_places_that_are_no_numbers():
+    for options in ({"out_axes": (0, 0)}, {"out_axes": None}, {"in_axes": ("0",)}):
+        with pytest.raises(tg.ArgumentError, match="is no number of an axis"):
+            tg.vmap(lambda x: x * 2, **options)(np.ones(2))
+    x = np.ones(2)
+    double = tg.jacobian(lambda x: tg.concat([x, x]), np.int64(0))
+    np.testing.assert_array_equal(double(x), np.concat([np.eye(2), np.eye(2)]))
+    with pytest.raises(tg.ArgumentError, match="static_argnums=-1"):
+        tg.compile(lambda x: x, static_argnums=-1)

@@ -636,11 +636,14 @@ def static(x: Any) -> tuple:
 def places(what: str, argnums: Any) -> frozenset[int]:
     """Return the places of some arguments."""
     try:
-        return frozenset(map(operator.index, argnums if is_several(argnums) else (argnums,)))
+        found = frozenset(map(operator.index, argnums if is_several(argnums) else (argnums,)))
     except TypeError:
         raise DTypeError(
             f"compile: {what}_argnums is an int or several, not {argnums!r}."
         ) from None
+    if min(found, default=0) < 0:
+        raise ArgumentError(f"compile: {what}_argnums={argnums!r}: count arguments from 0.")
+    return found
 
 
 def is_array(x: Any) -> bool:

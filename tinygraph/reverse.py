@@ -125,7 +125,7 @@ class Call:
         self.outside = MODES.get()
         self.only = not hasattr(argnums, "__iter__")
         try:
-            places = list(map(index, [argnums] if self.only else argnums))  # type: ignore[arg-type]
+            self.places = list(map(index, [argnums] if self.only else argnums))  # type: ignore[arg-type]
         except TypeError:
             raise DTypeError(f"{name}: argnums is an int or several, not {argnums!r}.") from None
         self.trees: list[tuple[int, Callable]] = []  # how many leaves, and what joins them
@@ -134,7 +134,7 @@ class Call:
         self.own: list[Leaf] = []
         inside = list(args)
         seen: set[int] = set()
-        for place in places:
+        for place in self.places:
             if not -len(args) <= place < len(args) or place % len(args) in seen:
                 raise ArgumentError(
                     f"{name}: argnums={argnums!r}, and the function was called with {len(args)} "

@@ -332,7 +332,7 @@ def jacobian(f: Callable, argnums: int | tuple[int, ...] = 0) -> Callable:
         if outputs <= inputs:
             columns = backwards(done, results)
         else:
-            columns = forwards(done, f, args, options, argnums)
+            columns = forwards(done, f, args, options)
         tensors = [isinstance(one, Tensor) for one in done.given]
 
         def rows(row: list[Tensor]) -> Any:
@@ -387,16 +387,13 @@ def backwards(call: Call, results: list[Tensor]) -> list[list[Tensor]]:
     return [list(row) for row in zip(*(cut(one, shapes) for one in stacked), strict=True)]
 
 
-def forwards(
-    call: Call, f: Callable, args: tuple, options: dict, argnums: int | Iterable[int]
-) -> list[list[Tensor]]:
+def forwards(call: Call, f: Callable, args: tuple, options: dict) -> list[list[Tensor]]:
     """Return for each result the derivatives by each variable, from one batched run."""
-    places = [argnums] if isinstance(argnums, int) else list(argnums)
     values = [as_tensor(one) for one in call.given]
 
     def moved(*leaves: Tensor) -> Any:
         inside, rest = list(args), iter(leaves)
-        for place, (count, join) in zip(places, call.trees, strict=True):
+        for place, (count, join) in zip(call.places, call.trees, strict=True):
             inside[place] = join(take(rest, count))
         return flatten(f(*inside, **options))[0]
 
@@ -508,6 +505,9 @@ def vmap(f: Callable, in_axes: Any = 0, out_axes: int = 0) -> Callable:
         axes = in_axes if isinstance(in_axes, tuple | list) else (in_axes,) * len(args)
         if len(axes) != len(args):
             raise ArgumentError(f"vmap: {len(axes)} in_axes for {len(args)} arguments.")
+        for axis in (out_axes, *(one for one in axes if one is not None)):
+            if not hasattr(axis, "__index__"):
+                raise ArgumentError(f"vmap: {axis!r} is no number of an axis.")
         now = MODES.get()
         level, size = next(LEVELS), None
         inside = []
