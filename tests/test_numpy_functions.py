@@ -415,6 +415,13 @@ def test_what_numpy_refuses_is_refused(call):
         lambda x: np.interp(x([0.0, 1.0, 2.0]), [1.0], [5.0]),
         lambda x: np.interp(x([1.0, 2.0, 3.0]), [1.0, 2.0, 2.0], [1.0, 2.0, 3.0]),
         lambda x: np.around(x([1, 25]), -1),
+        lambda x: np.ldexp(x([1e-300, 0.0, 5e-324, 1.0]), [1100, 5000, 2000, -1074]),
+        lambda x: np.ldexp(x(np.float32([1.5, 0.0])), [3, 400]),
+        lambda x: np.frexp(x([5e-324, 1.7e308, 0.0, -3.0]))[0],
+        lambda x: np.float_power(x([1 + 1j, 2.0]), 2),
+        lambda x: np.heaviside(x(np.float32([-1.0, 0.0, 2.0])), np.float32(0.5)),
+        lambda x: np.rint(x([1, 2])),
+        lambda x: np.fabs(x([-1, 2])),
         lambda x: np.around(x([1.25, -2.5]), 1),
     ],
 )

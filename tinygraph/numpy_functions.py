@@ -853,13 +853,24 @@ def frexp(x: Any) -> tuple[Tensor, Tensor]:
     """Return a mantissa and an exponent of 2 for each entry."""
     x = xp.asarray(x)
     exponent = numpy.frexp(x.detach().numpy())[1]
-    return x * 2.0 ** -exponent.astype(x.dtype), xp.asarray(exponent)
+    return ldexp(x, -exponent), xp.asarray(exponent)
+
+
+def ldexp(x: Any, n: Any) -> Tensor:
+    """Return x times 2 to the power of n, in three steps that each fit the dtype."""
+    x = xp.linalg.floating(x)
+    most = 3 * (numpy.finfo(x.dtype).maxexp - 2)
+    n = numpy.clip(xp.asarray(n).numpy(), -most, most)
+    for steps in (n // 3, n // 3, n - 2 * (n // 3)):
+        x = x * numpy.exp2(steps, dtype=x.dtype)
+    return x
 
 
 def heaviside(x: Any, b: Any) -> Tensor:
     """Return 0 for negative entries, 1 for positive ones, b at 0."""
-    x = xp.asarray(x)
-    return xp.where(x == 0, b, xp.where(x > 0, 1.0, xp.where(xp.isnan(x), numpy.nan, 0.0)))
+    x, b = xp.asarray(x), xp.asarray(b)
+    y = xp.where(x == 0, b, xp.where(x > 0, 1.0, xp.where(xp.isnan(x), numpy.nan, 0.0)))
+    return y.astype(numpy.result_type(x.dtype, b.dtype, numpy.float16))
 
 
 def modf(x: Any) -> tuple[Tensor, Tensor]:
@@ -871,14 +882,16 @@ def modf(x: Any) -> tuple[Tensor, Tensor]:
 UFUNCS: dict[Any, Callable] = {
     numpy.degrees: lambda x: xp.rad2deg(x),
     numpy.divmod: lambda a, b: (xp.floor_divide(a, b), xp.remainder(a, b)),
-    numpy.fabs: lambda x: xp.abs(x),
-    numpy.float_power: lambda a, b: xp.pow(xp.asarray(a).astype("float64"), b),
+    numpy.fabs: lambda x: xp.abs(xp.linalg.floating(x)),
+    numpy.float_power: lambda a, b: xp.pow(
+        xp.asarray(a).astype(numpy.result_type(xp.asarray(a).dtype, numpy.float64)), b
+    ),
     numpy.frexp: frexp,
     numpy.heaviside: heaviside,
-    numpy.ldexp: lambda x, n: x * 2.0 ** numpy.asarray(n, dtype=float),
+    numpy.ldexp: ldexp,
     numpy.modf: modf,
     numpy.radians: lambda x: xp.deg2rad(x),
-    numpy.rint: lambda x: xp.round(x),
+    numpy.rint: lambda x: xp.round(xp.linalg.floating(x)),
 }
 for _name, _function in {
     "matvec": lambda a, v: (xp.asarray(a) @ xp.asarray(v)[..., None])[..., 0],
